@@ -1,0 +1,61 @@
+"""Devices by name: ``get_backend("cpu")``, and the current one that new nets run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import DeviceError, nearest
+from .base import Backend
+
+
+def _numpy() -> Backend:
+    return Backend()
+
+
+def _cpu() -> Backend:
+    from .cpu import CpuBackend
+    return CpuBackend()
+
+
+_makers: dict[str, Callable[[], Backend]] = {"numpy": _numpy, "cpu": _cpu}
+_made: dict[str, Backend] = {}
+_current = "cpu"
+
+
+def register_backend(name: str, maker: Callable[[], Backend]) -> None:
+    """Make a device known by name; ``maker`` is called when it is first used."""
+    _makers[name] = maker
+
+
+def get_backend(name: str | None = None) -> Backend:
+    """The backend of a device, or of the current one.
+
+    Errors: DeviceError for an unknown name, or where a part that the device needs is missing.
+    """
+    name = _current if name is None else name
+    if name not in _makers:
+        raise DeviceError(f"device '{name}'", f"one of {', '.join(sorted(_makers))}", repr(name),
+                          nearest(str(name), _makers))
+    if name not in _made:
+        _made[name] = _makers[name]()
+    return _made[name]
+
+
+def set_device(name: str) -> None:
+    """Choose the device that nets made from now on run on: ``numpy`` or ``cpu``.
+
+    Errors: DeviceError, at once, where the device cannot be used.
+    """
+    global _current
+    get_backend(name)
+    _current = name
+
+
+def set_mode_cpu() -> None:
+    """Run nets made from now on on the CPU (pycaffe's name for ``set_device("cpu")``)."""
+    set_device("cpu")
+
+
+def set_mode_gpu() -> None:
+    """Run nets made from now on on the GPU (pycaffe's name).  Errors: DeviceError without one."""
+    set_device("cuda")

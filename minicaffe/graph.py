@@ -1,0 +1,127 @@
+"""From the description of a net to the graph that runs: which layers are in, where blobs split."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .errors import NetError, nearest
+from .proto import NetParameter, NetState
+
+
+def filter_net(net, state: NetState) -> NetParameter:
+    """The layers of a NetParameter that belong to a NetState: its phase, level and stages.
+
+    A layer with ``include`` rules is in if one of them holds; one with ``exclude`` rules is in if
+    none of them does.
+
+    Errors: NetError for a layer with both kinds.
+    """
+    chosen = NetParameter()
+    chosen.CopyFrom(net)
+    del chosen.layer[:]
+    chosen.layer.extend(layer for layer in net.layer if _included(layer, state))
+    return chosen
+
+
+def _included(layer, state) -> bool:
+    if layer.include and layer.exclude:
+        raise NetError(f"{layer.type} '{layer.name}'", "include rules or exclude rules", "both")
+    if layer.include:
+        return any(_holds(rule, state) for rule in layer.include)
+    return not any(_holds(rule, state) for rule in layer.exclude)
+
+
+def _holds(rule, state) -> bool:
+    stages = set(state.stage)
+    return ((not rule.HasField("phase") or rule.phase == state.phase)
+            and (not rule.HasField("min_level") or state.level >= rule.min_level)
+            and (not rule.HasField("max_level") or state.level <= rule.max_level)
+            and stages.issuperset(rule.stage)
+            and stages.isdisjoint(rule.not_stage))
+
+
+def insert_splits(net, loss_weight_of) -> NetParameter:
+    """The same net with a Split layer wherever a blob has several consumers.
+
+    A Split's backward pass sums the diffs of its tops, so that every other layer may write its
+    bottom's diff without asking who else does.  Names are Caffe's: ``x_layer_0_split_0``.
+
+    Args:
+        loss_weight_of: the loss weight of (layer, index of its top), 0 for what is no loss.
+
+    Errors: NetError for a bottom that no layer before it makes, and for a top made twice.
+    """
+    makers, used = _connect(net)
+    result = NetParameter()
+    result.CopyFrom(net)
+    del result.layer[:]
+    taken: Counter = Counter()
+    for i, layer in enumerate(net.layer):
+        copy = result.layer.add()
+        copy.CopyFrom(layer)
+        for j, maker in enumerate(makers[i]):
+            if used[maker] > 1:
+                copy.bottom[j] = split_blob(net, maker, layer.bottom[j], taken[maker])
+                taken[maker] += 1
+        for j, blob in enumerate(layer.top):
+            uses = used[i, j]
+            if uses > 1:
+                weight = loss_weight_of(layer, j)
+                if weight:
+                    copy.loss_weight[:] = [w if k != j else 0 for k, w in enumerate(
+                        loss_weight_of(layer, k) for k in range(len(layer.top)))]
+                _add_split(result, net, (i, j), blob, uses + bool(weight), weight)
+                taken[i, j] += bool(weight)  # the first copy is the loss
+    return result
+
+
+def split_blob(net, maker: tuple[int, int], blob: str, k: int) -> str:
+    """The name of the k-th copy of a blob."""
+    return f"{blob}_{net.layer[maker[0]].name}_{maker[1]}_split_{k}"
+
+
+def _add_split(result, net, maker, blob: str, copies: int, loss_weight: float) -> None:
+    split = result.layer.add()
+    split.name = f"{blob}_{net.layer[maker[0]].name}_{maker[1]}_split"
+    split.type = "Split"
+    split.bottom.append(blob)
+    split.top.extend(split_blob(net, maker, blob, k) for k in range(copies))
+    if loss_weight:
+        split.loss_weight.extend([loss_weight] + [0] * (copies - 1))
+
+
+def _connect(net):
+    """For each layer the makers (layer, top index) of its bottoms; how often each is used.
+
+    A layer in place makes its blob anew: consumers after it are consumers of its result.
+    """
+    latest: dict[str, tuple[int, int]] = {}
+    makers: list[list[tuple[int, int]]] = []
+    used: Counter = Counter()
+    for i, layer in enumerate(net.layer):
+        where = f"{layer.type} '{layer.name}'"
+        for blob in layer.bottom:
+            if blob not in latest:
+                raise NetError(where, f"a bottom made by a layer before it, got '{blob}'",
+                               hint=nearest(blob, latest) or _blobs_so_far(latest))
+            used[latest[blob]] += 1
+        makers.append([latest[blob] for blob in layer.bottom])
+        for j, blob in enumerate(layer.top):
+            in_place = j < len(layer.bottom) and layer.bottom[j] == blob
+            if blob in latest and not in_place:
+                other = net.layer[latest[blob][0]].name
+                raise NetError(where, f"a top of its own, got '{blob}', which layer '{other}' "
+                               "makes", hint="only a layer in place may name a bottom as its top.")
+            latest[blob] = (i, j)
+    return makers, used
+
+
+def _blobs_so_far(latest) -> str:
+    return f"the blobs so far are {', '.join(latest)}." if latest else "there is no blob yet."
+
+
+def check_types(net) -> None:
+    """Errors: NetError for a layer without a type."""
+    for i, layer in enumerate(net.layer):
+        if not layer.type:
+            raise NetError(f"layer {i} '{layer.name}'", "a type", "none")

@@ -1,0 +1,219 @@
+"""The base class of every layer, and the registry of layer types."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import pkgutil
+from collections.abc import Sequence
+
+import numpy
+
+from . import fillers, randomness
+from .backend import get_backend
+from .blob import Blob
+from .errors import NetError, ShapeError, nearest
+from .proto import FillerParameter, LayerParameter
+
+TRAIN, TEST = 0, 1
+_types: dict[str, type[Layer]] = {}
+_log = logging.getLogger("minicaffe")
+
+
+class Layer:
+    """One step of a net: ``setup`` once, ``reshape`` when shapes change, ``forward``, ``backward``.
+
+    To write a layer, derive a class: its name is its type.  It may override four methods, each
+    given lists of blobs.  Tops are written in place into arrays that ``reshape`` sized; bottoms'
+    diffs are written (``=``), parameters' diffs accumulate (``+=``).
+
+    Attributes:
+        name: the layer's name.  param: its LayerParameter.  phase: TRAIN or TEST.
+        backend: the primitives of its device; ``self.xp``: the device's array library.
+        parameters: its learnable blobs, which ``add_blob`` makes; ``blobs``: the same, as the
+            host views that users read.  param_propagate_down: which of them need a gradient.
+        param_str: the text a net gives to a layer of type Python.
+
+    Class attributes, by which a layer declares itself:
+        bottoms, tops: how many it takes and makes: a number, or (least, most), most may be None.
+        tops_like_bottoms: one top for each bottom.
+        is_loss: its first top counts as a loss with weight 1 unless the net says otherwise.
+        no_gradient: indices of bottoms, such as labels, that get no gradient.
+        backward_reads: whose values backward needs, of "bottom" and "top"; memory that no one
+            needs any more serves other blobs.
+        host: it is host code by nature and is handed NumPy arrays, whatever the device.
+        reshapes_always: its tops may take another shape in any pass, as where it reads data.
+        takes_epilogue: its forward takes the ``slope`` of a ReLU in place that follows it.
+    """
+
+    bottoms: int | tuple[int, int | None] = (0, None)
+    tops: int | tuple[int, int | None] = (0, None)
+    tops_like_bottoms = False
+    is_loss = False
+    no_gradient: tuple[int, ...] = ()
+    backward_reads: tuple[str, ...] = ("bottom", "top")
+    host = False
+    reshapes_always = False
+    takes_epilogue = False
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if not cls.__name__.startswith("_"):
+            _register(cls)
+
+    def __init__(self, param: LayerParameter, backend=None, phase: int = TEST, seed: int = 0,
+                 dtype="float32"):
+        self.param = param
+        self.name = param.name
+        self.phase = phase
+        self.backend = get_backend() if backend is None else backend
+        self.dtype = dtype
+        self.param_str = param.python_param.param_str
+        self.parameters: list[Blob] = []
+        self.param_propagate_down: list[bool] = []
+        self._seed = seed
+        self._key = None
+
+    # ------------------------------------------------------------------------- to be overridden
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Read the parameters and make the blobs.  Shapes of the bottoms are known."""
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Give each top its shape.  Called before the first pass and when a shape has changed."""
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Write the tops' data."""
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Write the diff of each bottom i with ``propagate_down[i]``; add to the blobs' diffs."""
+
+    def prepare(self, tick: int) -> None:
+        """Before the pass number ``tick``: what changes from pass to pass.  Host code."""
+        if self._key is not None:
+            self.backend.upload(numpy.array([randomness.key(self._seed, self.name, tick)],
+                                            numpy.uint64), self._key)
+
+    # ------------------------------------------------------------------------- for use in layers
+
+    @property
+    def type(self) -> str:
+        """The layer's type: the name of its class."""
+        return type(self).__name__
+
+    @property
+    def blobs(self) -> BlobList:
+        """The parameters as host views: what a user, and a layer of type Python, reads."""
+        return BlobList(self)
+
+    @property
+    def xp(self):
+        """The array library of the device: NumPy, CuPy."""
+        return self.backend.xp
+
+    @property
+    def where(self) -> str:
+        """The layer as error messages name it: ``InnerProduct 'ip1'``."""
+        return f"{self.param.type or self.type} '{self.name}'"
+
+    def add_blob(self, shape: Sequence[int], filler: FillerParameter | None = None) -> Blob:
+        """Make a parameter of this layer, filled on the host (default: with zeros)."""
+        index = len(self.parameters)
+        blob = Blob(self.backend, self.dtype, shape, f"{self.name}.{index}")
+        rng = randomness.generator(self._seed, self.name, index)
+        blob.host.data[...] = fillers.fill(filler or FillerParameter(), blob.shape, rng, self.where)
+        self.parameters.append(blob)
+        self.param_propagate_down.append(True)
+        return blob
+
+    def buffer(self, shape: Sequence[int], dtype=None):
+        """An array of the layer's own on its device, for what forward leaves for backward."""
+        return self.backend.zeros(tuple(shape), self.dtype if dtype is None else dtype)
+
+    def uses_random(self):
+        """Called in setup: returns the array that holds each pass's key for backend.uniform."""
+        if self._key is None:
+            self._key = self.backend.zeros((1,), numpy.uint64)
+        return self._key
+
+    def axis(self, index: int, blob: Blob) -> int:
+        """A possibly negative axis index as one from 0.  Errors: ShapeError out of range."""
+        axes = len(blob.shape)
+        if not -axes <= index < axes:
+            raise ShapeError(self.where, f"a bottom with an axis {index}", blob.shape)
+        return index % axes
+
+    def expect(self, condition: bool, expected: str, got: object, hint: str = "") -> None:
+        """Errors: ShapeError, naming this layer, unless the condition holds."""
+        if not condition:
+            raise ShapeError(self.where, expected, got, hint)
+
+
+class BlobList(list):
+    """Host views of a layer's parameters, with pycaffe's ``add_blob``."""
+
+    def __init__(self, layer: Layer):
+        super().__init__(blob.host for blob in layer.parameters)
+        self._layer = layer
+
+    def add_blob(self, *shape: int) -> None:
+        """Make one more parameter of this shape, zeros (pycaffe's BlobVec)."""
+        self._layer.add_blob(shape)
+
+
+def check_counts(layer: Layer) -> None:
+    """Errors: NetError where the net gives the layer too many or too few bottoms or tops."""
+    for what, names, wanted in (("bottom", layer.param.bottom, layer.bottoms),
+                                ("top", layer.param.top, layer.tops)):
+        least, most = (wanted, wanted) if isinstance(wanted, int) else wanted
+        if len(names) < least or most is not None and len(names) > most:
+            if least == most:
+                text = f"{least} {what}{'s' * (least != 1)}"
+            else:
+                text = f"{least} or more {what}s" if most is None else f"{least} to {most} {what}s"
+            raise NetError(layer.where, text, f"{len(names)} ({', '.join(names) or 'none'})")
+    if layer.tops_like_bottoms and len(layer.param.top) != len(layer.param.bottom):
+        raise NetError(layer.where, "as many tops as bottoms",
+                       f"{len(layer.param.bottom)} bottoms, {len(layer.param.top)} tops")
+
+
+# ------------------------------------------------------------------------------------- registry
+
+def _register(cls: type[Layer]) -> None:
+    known = _types.get(cls.__name__)
+    if known is not None and known.__module__.startswith(f"{__package__}.layers."):
+        if known.__module__ != cls.__module__:
+            _log.debug("%s.%s: the type of this name stays minicaffe's own; use it as a layer of "
+                       "type Python", cls.__module__, cls.__name__)
+            return
+    _types[cls.__name__] = cls
+
+
+def _discover() -> None:
+    """Import every module of minicaffe/layers, which registers their classes."""
+    package = importlib.import_module(f"{__package__}.layers")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+
+
+def layer_type_list() -> list[str]:
+    """The names of all layer types, in alphabetical order."""
+    _discover()
+    return sorted(_types)
+
+
+def layer_class(param: LayerParameter) -> type[Layer]:
+    """The class of a LayerParameter's type.  Errors: NetError for an unknown type."""
+    if param.type not in _types:
+        _discover()
+    if param.type not in _types:
+        raise NetError(f"layer '{param.name}'", "a known layer type", f"'{param.type}'",
+                       nearest(param.type, _types) or f"known types: {', '.join(sorted(_types))}.")
+    return _types[param.type]
+
+
+def make_layer(param: LayerParameter, **context) -> Layer:
+    """The layer of a LayerParameter; a type may override ``create`` to choose another class."""
+    cls = layer_class(param)
+    create = getattr(cls, "create", cls)
+    return create(param, **context)

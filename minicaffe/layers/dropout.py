@@ -1,0 +1,57 @@
+"""Dropout: leave out random elements while training."""
+
+from __future__ import annotations
+
+from ..elementwise import where
+from ..errors import ParameterError
+from ..layer import TRAIN, Layer
+
+
+def drop(x, u, ratio, scale):
+    """``scale * x`` where the random number u in [0, 1) is at least ratio, else 0."""
+    return where(u >= ratio, scale * x, 0 * x)
+
+
+class Dropout(Layer):
+    """TRAIN: ``y = x * mask / (1 - ratio)``, ``dx = dy * mask / (1 - ratio)``; TEST: y = x.
+
+    An element of the mask is 1 with probability 1 - ratio.  It depends on the seed, the number of
+    the pass, the layer's name and the element alone: on every device and for any number of
+    threads the same, and a resumed training goes on with the masks it would have had.
+
+    Bottom: x, any shape.  Top: y, the same; may be in place.
+    Params: dropout_ratio (0.5), in [0, 1).
+    Source: Srivastava et al. (2014), in the inverted form.
+    """
+
+    bottoms = tops = 1
+    backward_reads = ()
+
+    def setup(self, bottom, top):
+        self.ratio = self.param.dropout_param.dropout_ratio
+        if not 0 <= self.ratio < 1:
+            raise ParameterError(self.where, "dropout_ratio in [0, 1)", self.ratio)
+        self.scale = 1 / (1 - self.ratio)
+        self.key = self.uses_random()
+
+    def reshape(self, bottom, top):
+        top[0].reshape_like(bottom[0])
+        if self.phase == TRAIN:
+            self.random = self.buffer(bottom[0].shape)
+
+    def forward(self, bottom, top):
+        x, y = bottom[0].data, top[0].data
+        if self.phase == TRAIN:
+            self.backend.uniform(self.key, self.random)
+            self.backend.map(drop, y, x, self.random, self.ratio, self.scale)
+        elif y is not x:
+            y[...] = x
+
+    def backward(self, top, propagate_down, bottom):
+        if not propagate_down[0]:
+            return
+        dx, dy = bottom[0].diff, top[0].diff
+        if self.phase == TRAIN:
+            self.backend.map(drop, dx, dy, self.random, self.ratio, self.scale)
+        elif dx is not dy:
+            dx[...] = dy

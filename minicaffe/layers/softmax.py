@@ -1,0 +1,52 @@
+"""Softmax: scores to probabilities."""
+
+from __future__ import annotations
+
+import math
+
+from ..layer import Layer
+
+
+def class_shape(shape, axis: int) -> tuple[int, int, int]:
+    """(outer, C, inner): the classes on ``axis``, and what lies before and behind it."""
+    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1:])
+
+
+def as_classes(array, axis: int):
+    """View an array as (outer, C, inner), with C its axis ``axis``."""
+    return array.reshape(class_shape(array.shape, axis))
+
+
+class Softmax(Layer):
+    """Probabilities of C classes, at each place along the other axes.
+
+    ``y_c = exp(x_c) / sum over k of exp(x_k)``;  ``dx_c = y_c * (dy_c - sum over k of dy_k * y_k)``
+
+    Bottom: x, any shape with an axis ``axis`` of C.  Top: y, the same; may be in place.
+    Params: axis (1).
+    """
+
+    bottoms = tops = 1
+    backward_reads = ("top",)
+
+    def reshape(self, bottom, top):
+        self.classes = self.axis(self.param.softmax_param.axis, bottom[0])
+        top[0].reshape_like(bottom[0])
+        outer, C, inner = class_shape(bottom[0].shape, self.classes)
+        self.products = self.buffer((outer, C, inner))
+        self.sums = self.buffer((outer, 1, inner))
+
+    def forward(self, bottom, top):
+        self.backend.softmax(as_classes(bottom[0].data, self.classes),
+                             as_classes(top[0].data, self.classes))
+
+    def backward(self, top, propagate_down, bottom):
+        if not propagate_down[0]:
+            return
+        xp = self.xp
+        y, dy = (as_classes(array, self.classes) for array in (top[0].data, top[0].diff))
+        dx = as_classes(bottom[0].diff, self.classes)
+        xp.multiply(dy, y, out=self.products)
+        xp.sum(self.products, axis=1, keepdims=True, out=self.sums)
+        xp.subtract(dy, self.sums, out=dx)
+        dx *= y

@@ -1,0 +1,295 @@
+"""Net: the layers in order, their blobs by name, and the passes over them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+
+import numpy
+
+from . import graph, randomness, wiring
+from .backend import get_backend
+from .blob import Blob, NotKept
+from .errors import KeepError, NetError, ParameterError, ShapeError, nearest
+from .layer import TRAIN, layer_class
+from .plan import Plan, share_memory
+from .proto import NetParameter, NetState
+from .proto.upgrade import read_net
+from .weights import WeightFiles
+
+
+class Net(WeightFiles):
+    """A net that runs: ``net.forward()``, ``net.backward()``, ``net.blobs``, ``net.params``.
+
+    Args:
+        network_file: a prototxt, or the NetParameter (or NetSpec) itself.
+        phase: TRAIN or TEST.
+        level, stages: of the NetState, for layers with include and exclude rules.
+        weights: a file to copy parameters from.
+        keep: 'all', or the names of blobs whose numbers will be read; the others share memory.
+            The net's inputs and outputs are always kept.
+        device: its name, such as 'cpu'; default: the one of ``set_device``.
+        dtype: 'float32', or 'float64', on which gradients are checked.
+        seed: of fillers and dropout; default: that of ``set_random_seed``, or else a fresh one.
+
+    Errors: ParseError, NetError, ShapeError, ParameterError for a net that cannot be built.
+    """
+
+    def __init__(self, network_file: str | PathLike | NetParameter, phase: int | str | PathLike,
+                 level: int = 0, stages: Sequence[str] | None = None,
+                 weights: str | PathLike | int | None = None, *, keep: str | Sequence[str] = "all",
+                 device: str | None = None, dtype: str = "float32", seed: int | None = None):
+        if isinstance(phase, str | PathLike):  # pycaffe's older order: Net(file, weights, phase)
+            phase, weights = (level if weights is None else weights), phase
+            level = 0
+        self.phase = phase
+        self.backend = get_backend(device)
+        self.dtype = numpy.dtype(dtype)
+        self.seed = randomness.default_seed() if seed is None else int(seed)
+        self.tick = 0
+        self.source = None
+        self.weights_loaded = False
+        self._hooks: dict[str, list[Callable]] = {name: [] for name in (
+            "before_forward", "after_forward", "before_backward", "after_backward")}
+        state = NetState(phase=phase, level=level, stage=stages or [])
+        self.param = self._description(network_file, state)
+        self.name = self.param.name or "net"
+        wiring.build(self)
+        self._keep = self._kept_names(keep)
+        self._hidden: dict[str, frozenset[str]] = {}
+        self._plan = Plan(self)
+        self._memory_shapes: object = None
+        if weights is not None:
+            self.copy_from(weights)
+
+    @staticmethod
+    def _description(network_file, state) -> NetParameter:
+        if hasattr(network_file, "to_proto"):
+            network_file = network_file.to_proto()
+        param = read_net(network_file)
+        if not param.layer:
+            where = network_file if isinstance(network_file, str | Path) else "net"
+            raise NetError(str(where), "one layer or more", "none")
+        chosen = graph.filter_net(param, state)
+        graph.check_types(chosen)
+        chosen.state.CopyFrom(state)
+        return graph.insert_splits(chosen, lambda layer, j: wiring.loss_weight(
+            layer_class(layer), layer, j))
+
+    def _kept_names(self, keep) -> frozenset[str] | None:
+        """The blobs that keep their memory; None for all."""
+        if isinstance(keep, str):
+            if keep != "all":
+                raise ParameterError(f"net '{self.name}'", "keep='all' or a list of blob names",
+                                     repr(keep))
+            return None
+        for name in keep:
+            if name not in self.device_blobs:
+                raise ParameterError(f"net '{self.name}': keep", "names of its blobs", f"'{name}'",
+                                     nearest(name, self.device_blobs))
+        return frozenset(keep) | frozenset(self.inputs) | frozenset(self.outputs)
+
+    # ------------------------------------------------------------------------------ what it holds
+
+    def bottoms_of(self, index: int) -> list[Blob]:
+        """The bottoms of layer ``index``, as that layer is handed them."""
+        return self._as_handed(index, self.bottom_blobs[index])
+
+    def tops_of(self, index: int) -> list[Blob]:
+        """The tops of layer ``index``, as that layer is handed them."""
+        return self._as_handed(index, self.top_blobs[index])
+
+    def _as_handed(self, index: int, blobs: list[Blob]) -> list[Blob]:
+        return [blob.host for blob in blobs] if self.layers[index].host else blobs
+
+    @property
+    def blobs(self) -> Mapping[str, Blob]:
+        """All blobs by name, in order; ``data`` and ``diff`` are NumPy arrays."""
+        self._place()
+        return OrderedDict(
+            (name, NotKept(blob, self._hidden[name]) if name in self._hidden else blob.host)
+            for name, blob in self.device_blobs.items())
+
+    @property
+    def params(self) -> Mapping[str, list[Blob]]:
+        """The parameters of each layer that has some: usually [weights, bias]."""
+        return OrderedDict((layer.name, layer.blobs) for layer in self.layers if layer.parameters)
+
+    @property
+    def layer_dict(self) -> Mapping[str, object]:
+        """The layers by name."""
+        return OrderedDict(zip(self._layer_names, self.layers))
+
+    @property
+    def top_names(self) -> Mapping[str, list[str]]:
+        """The names of each layer's tops."""
+        return OrderedDict((layer.name, list(layer.param.top)) for layer in self.layers)
+
+    @property
+    def bottom_names(self) -> Mapping[str, list[str]]:
+        """The names of each layer's bottoms."""
+        return OrderedDict((layer.name, list(layer.param.bottom)) for layer in self.layers)
+
+    @property
+    def blob_loss_weights(self) -> Mapping[str, float]:
+        """How much each blob counts in the loss; 0 for most."""
+        return OrderedDict((name, self.loss_weights.get(name, 0.0)) for name in self.device_blobs)
+
+    # ------------------------------------------------------------------------------------ passes
+
+    def forward(self, blobs: Sequence[str] | None = None, start: str | None = None,
+                end: str | None = None, **inputs) -> dict[str, numpy.ndarray]:
+        """Run the layers from ``start`` to ``end`` (names; default: all of them).
+
+        Args:
+            blobs: names of further blobs to return.
+            inputs: arrays to write into the net's input blobs first.
+
+        Returns: {name: data} of the net's outputs, or of the tops of ``end``.
+        Errors: ShapeError for an input of another shape; ParameterError for unknown names.
+        """
+        first = 0 if start is None else self._layer_index(start)
+        last = len(self.layers) - 1 if end is None else self._layer_index(end)
+        self._set("data", inputs, self.inputs, "inputs")
+        if self.source is not None and not inputs and first == 0:
+            self.source.fill(self, self.tick)
+        self.run_forward(first, last)
+        names = list(self.outputs if end is None else self.top_names[end]) + list(blobs or ())
+        return self._read("data", names)
+
+    def backward(self, diffs: Sequence[str] | None = None, start: str | None = None,
+                 end: str | None = None, **top_diffs) -> dict[str, numpy.ndarray]:
+        """Run the layers' backward passes from ``start`` down to ``end`` (names; default: all).
+
+        Args:
+            diffs: names of further blobs whose diffs to return.
+            top_diffs: arrays to write into the diffs of the net's outputs first.
+
+        Returns: {name: diff} of the net's inputs, or of the bottoms of ``end``.
+        """
+        first = len(self.layers) - 1 if start is None else self._layer_index(start)
+        last = 0 if end is None else self._layer_index(end)
+        self._set("diff", top_diffs, self.outputs, "outputs")
+        self.run_backward(first, last)
+        names = list(self.inputs if end is None else self.bottom_names[end]) + list(diffs or ())
+        return self._read("diff", names)
+
+    def run_forward(self, first: int = 0, last: int | None = None) -> None:
+        """The forward passes of layers ``first`` to ``last``, by index; nothing is returned."""
+        last = len(self.layers) - 1 if last is None else last
+        self._place()
+        if first > 0:
+            self._need_kept(self.param.layer[first].bottom, f"start='{self._layer_names[first]}'")
+        if first == 0:
+            for layer in self.layers:
+                layer.prepare(self.tick)
+            self.tick += 1
+        before, after = self._hooks["before_forward"], self._hooks["after_forward"]
+        for step, fused in self._plan.forward(first, last, whole=not (before or after)):
+            for hook in before:
+                hook(step.index)
+            step.forward(fused)
+            for hook in after:
+                hook(step.index)
+
+    def run_backward(self, first: int | None = None, last: int = 0) -> None:
+        """The backward passes of layers ``first`` down to ``last``, by index."""
+        first = len(self.layers) - 1 if first is None else first
+        if self._keep is not None and not self._has_backward:
+            raise KeepError(f"net '{self.name}'", "its memory was shared for forward passes alone",
+                            hint="make it with phase TRAIN, force_backward or keep='all'.")
+        if first < len(self.layers) - 1:
+            self._need_kept(self.param.layer[first].top, f"start='{self._layer_names[first]}'")
+        for step in self._plan.backward(first, last):
+            for hook in self._hooks["before_backward"]:
+                hook(step.index)
+            step.backward()
+            for hook in self._hooks["after_backward"]:
+                hook(step.index)
+
+    def loss(self):
+        """The sum of all losses after a forward pass, weighted: one number on the device."""
+        total = self.backend.xp.zeros((), self.dtype)
+        for name, weight in self.loss_weights.items():
+            total = total + weight * self.device_blobs[name].data.sum()
+        return total
+
+    def reshape(self) -> None:
+        """Let every layer size its tops anew, after a blob was given another shape."""
+        for step in self._plan.steps:
+            step.reshape()
+
+    def clear_param_diffs(self) -> None:
+        """Set the diff of every parameter to 0."""
+        for parameter in self.learnable:
+            parameter.blob.diff[...] = 0
+
+    # -------------------------------------------------------------------------------------- hooks
+
+    def before_forward(self, hook: Callable[[int], None]) -> None:
+        """Call ``hook(layer_index)`` before each layer's forward pass."""
+        self._hooks["before_forward"].append(hook)
+
+    def after_forward(self, hook: Callable[[int], None]) -> None:
+        """Call ``hook(layer_index)`` after each layer's forward pass."""
+        self._hooks["after_forward"].append(hook)
+
+    def before_backward(self, hook: Callable[[int], None]) -> None:
+        """Call ``hook(layer_index)`` before each layer's backward pass."""
+        self._hooks["before_backward"].append(hook)
+
+    def after_backward(self, hook: Callable[[int], None]) -> None:
+        """Call ``hook(layer_index)`` after each layer's backward pass."""
+        self._hooks["after_backward"].append(hook)
+
+    # ------------------------------------------------------------------------------------ helpers
+
+    @property
+    def _has_backward(self) -> bool:
+        return self.phase == TRAIN or self.param.force_backward
+
+    def _place(self) -> None:
+        """Share memory between the blobs that are not kept; again if shapes have changed."""
+        if self._keep is None:
+            return
+        shapes = [blob.shape for blob in self.device_blobs.values()]
+        if shapes != self._memory_shapes:
+            self.reshape()
+            self._hidden = share_memory(self, self._keep, self._has_backward)
+            self._memory_shapes = [blob.shape for blob in self.device_blobs.values()]
+
+    def _need_kept(self, names, what: str) -> None:
+        for name in names:
+            if name in self._hidden:
+                raise KeepError(f"net '{self.name}': {what}", f"blob '{name}' was not kept",
+                                hint=f"make the net with keep=['{name}'], or with keep='all'.")
+
+    def _layer_index(self, name: str) -> int:
+        if name not in self._layer_names:
+            raise ParameterError(f"net '{self.name}'", "the name of a layer", f"'{name}'",
+                                 nearest(name, self._layer_names))
+        return self._layer_names.index(name)
+
+    def _set(self, part: str, arrays: Mapping, allowed: Sequence[str], what: str) -> None:
+        for name, value in arrays.items():
+            if name not in allowed:
+                raise ParameterError(f"net '{self.name}'", f"{what} among {', '.join(allowed)}",
+                                     f"'{name}'", nearest(name, allowed))
+            target = getattr(self.device_blobs[name].host, part)
+            value = numpy.asarray(value)
+            if value.shape != target.shape:
+                raise ShapeError(f"blob '{name}'", f"an array of shape {target.shape}", value.shape,
+                                 f"net.blobs['{name}'].reshape(...) gives it another.")
+            target[...] = value
+
+    def _read(self, part: str, names: Sequence[str]) -> dict[str, numpy.ndarray]:
+        blobs = self.blobs
+        for name in names:
+            if name not in blobs:
+                raise ParameterError(f"net '{self.name}'", "the name of a blob", f"'{name}'",
+                                     nearest(name, blobs))
+        if part == "diff" and self._keep is not None:
+            names = [name for name in names if "diff" not in self._hidden.get(name, ())]
+        return {name: getattr(blobs[name], part) for name in names}

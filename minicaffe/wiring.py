@@ -1,0 +1,192 @@
+"""Building a Net: layers and blobs made in order, parameters shared, gradients routed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .blob import Blob
+from .errors import NetError, WeightsError
+from .layer import Layer, check_counts, make_layer
+from .proto import ParamSpec
+
+if TYPE_CHECKING:
+    from .net import Net
+
+
+@dataclass
+class Parameter:
+    """A learnable blob: with those that share it, one thing to the solver."""
+
+    blob: Blob
+    layer: str
+    index: int
+    lr_mult: float = 1.0
+    decay_mult: float = 1.0
+
+
+def loss_weight(cls: type[Layer], param, top: int) -> float:
+    """How much a layer's top counts in the loss: as the net says, or 1 for a loss's first."""
+    if top < len(param.loss_weight):
+        return param.loss_weight[top]
+    return float(cls.is_loss and top == 0 and not param.loss_weight)
+
+
+def build(net: Net) -> None:
+    """Make the layers and blobs of ``net.param`` and wire them up.
+
+    Sets the net's layers, device_blobs, top_blobs, bottom_blobs, inputs, outputs, learnable,
+    loss_weights, layer_need_backward and bottom_need_backward.
+    """
+    net.layers, net._layer_names = [], []
+    net.device_blobs, net.top_blobs, net.bottom_blobs = {}, [], []
+    net.inputs, net.learnable, net.loss_weights = [], [], {}
+    net.layer_need_backward, net.bottom_need_backward = [], []
+    needs_gradient: dict[str, bool] = {}
+    owners: dict[str, Parameter] = {}
+    unused: dict[str, None] = {}
+    for param in net.param.layer:
+        layer = _make(net, param)
+        bottom = [net.device_blobs[name] for name in param.bottom]
+        net.bottom_need_backward.append(_wanted(layer, needs_gradient))
+        top = _tops(net, layer)
+        net.layers.append(layer)
+        net._layer_names.append(param.name)
+        net.bottom_blobs.append(bottom)
+        net.top_blobs.append(top)
+        index = len(net.layers) - 1
+        layer.setup(net.bottoms_of(index), net.tops_of(index))
+        layer.reshape(net.bottoms_of(index), net.tops_of(index))
+        learns = _parameters(net, layer, owners)
+        need = learns or any(net.bottom_need_backward[-1])
+        net.layer_need_backward.append(need)
+        needs_gradient.update((name, need) for name in param.top)
+        for name in param.bottom:
+            unused.pop(name, None)
+        unused.update((name, None) for name in param.top)
+        if param.type == "Input":
+            net.inputs.extend(param.top)
+        _losses(net, layer)
+    net.outputs = list(unused)
+    _route(net)
+
+
+def _make(net: Net, param) -> Layer:
+    if not param.HasField("phase"):
+        param.phase = net.phase
+    layer = make_layer(param, backend=net.backend, phase=param.phase, seed=net.seed,
+                       dtype=net.dtype)
+    check_counts(layer)
+    if len(param.propagate_down) not in (0, len(param.bottom)):
+        raise NetError(layer.where, f"propagate_down for each of {len(param.bottom)} bottoms",
+                       len(param.propagate_down))
+    return layer
+
+
+def _tops(net: Net, layer: Layer) -> list[Blob]:
+    """The blobs of a layer's tops: new ones, or a bottom's own where it works in place."""
+    tops = []
+    for name in layer.param.top:
+        if name not in net.device_blobs:
+            net.device_blobs[name] = Blob(net.backend, net.dtype, (), name)
+        tops.append(net.device_blobs[name])
+    return tops
+
+
+def _wanted(layer: Layer, needs_gradient: dict[str, bool]) -> list[bool]:
+    """Which bottoms' gradients something below the layer, or the net's writer, asks for."""
+    param = layer.param
+    if param.propagate_down:
+        return list(param.propagate_down)
+    return [needs_gradient[name] for name in param.bottom]
+
+
+def _parameters(net: Net, layer: Layer, owners: dict[str, Parameter]) -> bool:
+    """Enter a layer's parameters among the learnable ones, or share those of their name's owner.
+
+    Returns whether one of them learns.
+    """
+    specs = layer.param.param
+    if len(specs) > len(layer.parameters):
+        raise NetError(layer.where, f"{len(layer.parameters)} or fewer param {{ }} entries, one "
+                       "for each of its blobs", len(specs))
+    learns = False
+    for index, blob in enumerate(layer.parameters):
+        spec = specs[index] if index < len(specs) else ParamSpec()
+        mine = Parameter(blob, layer.name, index, spec.lr_mult, spec.decay_mult)
+        if spec.name and spec.name in owners:
+            _share(layer, mine, spec, owners[spec.name])
+            mine = owners[spec.name]
+        else:
+            net.learnable.append(mine)
+            if spec.name:
+                owners[spec.name] = mine
+        layer.param_propagate_down[index] = mine.lr_mult != 0
+        learns = learns or mine.lr_mult != 0
+    return learns
+
+
+def _share(layer: Layer, mine: Parameter, spec, owner: Parameter) -> None:
+    strict = spec.share_mode == ParamSpec.STRICT
+    fits = (mine.blob.shape == owner.blob.shape if strict
+            else mine.blob.count == owner.blob.count)
+    if not fits:
+        raise WeightsError(f"{layer.where}: parameter '{spec.name}'",
+                           f"the shape {owner.blob.shape} of its owner, layer '{owner.layer}'",
+                           mine.blob.shape,
+                           "share_mode: PERMISSIVE asks for equal counts alone." if strict else "")
+    for what in ("lr_mult", "decay_mult"):
+        if spec.HasField(what):
+            if getattr(spec, what) != getattr(owner, what):
+                raise NetError(f"{layer.where}: parameter '{spec.name}'", f"the {what} "
+                               f"{getattr(owner, what)} of its owner, layer '{owner.layer}'",
+                               getattr(mine, what), "leave it out here.")
+    mine.blob.share(owner.blob)
+
+
+def _losses(net: Net, layer: Layer) -> None:
+    """Put each loss weight into the diff of its blob, where backward starts."""
+    for j, blob in enumerate(net.top_blobs[-1]):
+        weight = loss_weight(type(layer), layer.param, j)
+        if weight:
+            net.loss_weights[blob.name] = weight
+            blob.diff[...] = weight
+
+
+def _route(net: Net) -> None:
+    """Drop the backward passes that no loss asks for; with force_backward ask for all."""
+    under_loss: set[str] = set()
+    stopped: set[str] = set()
+    for i in reversed(range(len(net.layers))):
+        param, layer = net.param.layer[i], net.layers[i]
+        contributes = any(loss_weight(type(layer), param, j) or top in under_loss
+                          for j, top in enumerate(param.top))
+        if not contributes or stopped.issuperset(param.top):
+            net.layer_need_backward[i] = False
+            net.bottom_need_backward[i] = [False] * len(param.bottom)
+        if contributes:
+            under_loss.update(param.bottom)
+        stopped.update(name for name, wanted in zip(param.bottom, net.bottom_need_backward[i])
+                       if not wanted)
+        if net.param.force_backward:
+            _force(net, i)
+        _refuse_labels(net, i, layer)
+
+
+def _force(net: Net, i: int) -> None:
+    layer = net.layers[i]
+    net.layer_need_backward[i] = True
+    net.bottom_need_backward[i] = [
+        j not in layer.no_gradient for j in range(len(net.param.layer[i].bottom))]
+    layer.param_propagate_down[:] = [True] * len(layer.parameters)
+
+
+def _refuse_labels(net: Net, i: int, layer: Layer) -> None:
+    if not net.layer_need_backward[i]:
+        return
+    for j in layer.no_gradient:
+        if j < len(net.bottom_need_backward[i]) and net.bottom_need_backward[i][j]:
+            name = net.param.layer[i].bottom[j]
+            raise NetError(layer.where, f"a bottom {j} ('{name}') that no learning layer makes: it "
+                           "has no gradient to give", hint="propagate_down: true for the other "
+                           "bottoms, false for this one.")
