@@ -94,6 +94,10 @@ class Layer:
             self.backend.upload(numpy.array([randomness.key(self._seed, self.name, tick)],
                                             numpy.uint64), self._key)
 
+    def reseed(self, seed: int) -> None:
+        """Draw random numbers by another seed from now on."""
+        self._seed = seed
+
     # ------------------------------------------------------------------------- for use in layers
 
     @property

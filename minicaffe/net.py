@@ -176,6 +176,13 @@ class Net(WeightFiles):
         names = list(self.inputs if end is None else self.bottom_names[end]) + list(diffs or ())
         return self._read("diff", names)
 
+    def forward_pass(self) -> int:
+        """One pass over all layers, fed by the net's source if it has one; nothing is returned
+        but the number of samples that the source gave (1 without a source)."""
+        samples = 1 if self.source is None else self.source.fill(self, self.tick)
+        self.run_forward()
+        return samples
+
     def run_forward(self, first: int = 0, last: int | None = None) -> None:
         """The forward passes of layers ``first`` to ``last``, by index; nothing is returned."""
         last = len(self.layers) - 1 if last is None else last
@@ -243,6 +250,18 @@ class Net(WeightFiles):
     def after_backward(self, hook: Callable[[int], None]) -> None:
         """Call ``hook(layer_index)`` after each layer's backward pass."""
         self._hooks["after_backward"].append(hook)
+
+    def remove_hook(self, hook: Callable[[int], None]) -> None:
+        """Call a hook no more."""
+        for hooks in self._hooks.values():
+            if hook in hooks:
+                hooks.remove(hook)
+
+    def reseed(self, seed: int) -> None:
+        """Let dropout, data order and random fillers go by another seed from now on."""
+        self.seed = seed
+        for layer in self.layers:
+            layer.reseed(seed)
 
     # ------------------------------------------------------------------------------------ helpers
 

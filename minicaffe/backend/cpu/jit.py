@@ -1,0 +1,188 @@
+"""``compiled``: numba's njit, with a cache on disk that never serves stale code.
+
+numba keeps machine code beside a function's file and compiles again when that file changes, but
+not when a function that was inlined from another file does.  So the cache lies in a folder whose
+name is a hash of everything that the code depends on: all sources of the backend, numba's version
+and the processor.  An old folder is not overwritten but left behind, and removed after a month.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import llvmlite
+import llvmlite.binding
+import numba
+import numpy
+from numba.core import event
+
+log = logging.getLogger("minicaffe")
+
+PACKAGE = Path(__file__).resolve().parents[2]
+_KERNELS = ("backend/*.py", "backend/cpu/*.py", "elementwise.py")
+_FORMULAS = (*_KERNELS, "layers/*.py", "solvers/*.py")
+_MONTH = 30 * 24 * 3600
+
+
+def compiled(function: Callable | None = None, *, formula: bool = False, cache: bool = True,
+             **options):
+    """Decorate a function so that numba compiles it when it is first called.
+
+    Args:
+        formula: the function calls formulas of layers or solvers, so that a change of any of their
+            files, too, must compile it again.
+        cache: False for what lives in no file, such as functions typed into a notebook.
+        options: more of ``numba.njit``'s, such as ``parallel=True``.
+    """
+    if function is None:
+        return functools.partial(compiled, formula=formula, cache=cache, **options)
+    folder = _cache_folder(_FORMULAS if formula else _KERNELS) if cache else None
+    with _caching_in(folder):
+        return numba.njit(cache=folder is not None, nogil=True, error_model="numpy",
+                          **options)(function)
+
+
+_ALL = """
+def {name}(threads, {arguments}):
+    for part in prange(threads):
+        share(numpy.int64(part), threads, {arguments})
+"""
+
+
+def shared(function: Callable | None = None, **options):
+    """Decorate ``function(part, parts, ...)``, which does one share of some work: call it as
+    ``function(threads, ...)``, and that many threads do one share each.
+
+    One thread alone calls the function itself, without a parallel region.
+    """
+    if function is None:
+        return functools.partial(shared, **options)
+    share = compiled(function, **options)
+    arguments = ", ".join(list(inspect.signature(function).parameters)[2:])
+    source = _ALL.format(name=function.__name__ + "_all", arguments=arguments)
+    names = {"share": share, "numpy": numpy, "prange": numba.prange, "__name__": __name__}
+    exec(compile(source, function.__code__.co_filename, "exec"), names)  # for numba's cache
+    everything = names[function.__name__ + "_all"]
+    everything.__qualname__ = function.__qualname__ + "_all"
+    everything = compiled(everything, parallel=True, **options)
+
+    @functools.wraps(function)
+    def run(threads, *arguments):
+        if threads == 1:
+            share(0, 1, *arguments)
+        else:
+            everything(threads, *arguments)
+
+    return run
+
+
+@contextmanager
+def _caching_in(folder: Path | None) -> Iterator[None]:
+    """numba reads this setting while it decorates; the user's own functions keep theirs."""
+    before = numba.config.CACHE_DIR
+    if folder is not None:
+        numba.config.CACHE_DIR = str(folder)
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+@functools.cache
+def _cache_folder(sources: tuple[str, ...]) -> Path | None:
+    """The folder for code made from these sources, or None where nothing can be written."""
+    places = cache_places(os.environ, sys.platform, Path(__file__).resolve().parent)
+    name = "kernels-" + digest(PACKAGE, sources)
+    folder = first_writable(place / name for place in places)
+    if folder is None:
+        _note_once("no folder can be written to keep compiled code in: it is compiled again in "
+                   "every process. Set NUMBA_CACHE_DIR to a writable folder.")
+    else:
+        remove_stale(folder, time.time() - _MONTH)
+    return folder
+
+
+@functools.cache
+def _note_once(text: str) -> None:
+    log.warning(text)
+
+
+def cache_places(environment: Mapping[str, str], platform: str, package: Path) -> list[Path]:
+    """Where compiled code may be kept, best first: NUMBA_CACHE_DIR if set, and then only there."""
+    if environment.get("NUMBA_CACHE_DIR"):
+        return [Path(environment["NUMBA_CACHE_DIR"]) / "minicaffe"]
+    places = [package / "__pycache__"]
+    if environment.get("XDG_CACHE_HOME"):
+        places.append(Path(environment["XDG_CACHE_HOME"]) / "minicaffe")
+    elif platform == "win32":
+        if environment.get("LOCALAPPDATA"):
+            places.append(Path(environment["LOCALAPPDATA"]) / "minicaffe" / "cache")
+    elif environment.get("HOME"):
+        caches = "Library/Caches" if platform == "darwin" else ".cache"
+        places.append(Path(environment["HOME"]) / caches / "minicaffe")
+    return places
+
+
+def first_writable(folders: Iterable[Path]) -> Path | None:
+    """The first of the folders that can be made and written to."""
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+            os.utime(folder)
+        except OSError:
+            continue
+        return folder
+    return None
+
+
+def remove_stale(folder: Path, before: float) -> None:
+    """Remove the folders of other versions beside this one, unless used since ``before``."""
+    for other in folder.parent.glob("kernels-*"):
+        try:
+            if other != folder and other.is_dir() and other.stat().st_mtime < before:
+                shutil.rmtree(other, ignore_errors=True)
+        except OSError:
+            continue  # another process was faster
+
+
+def digest(package: Path, sources: Iterable[str]) -> str:
+    """A hash of the source files, the compiler's version and the processor."""
+    parts = [numba.__version__, llvmlite.__version__, llvmlite.binding.get_host_cpu_name(),
+             llvmlite.binding.get_host_cpu_features().flatten()]
+    result = hashlib.sha256("\n".join(parts).encode())
+    for file in sorted(file for pattern in sources for file in package.glob(pattern)):
+        result.update(f"\n{file.relative_to(package).as_posix()}\n".encode())
+        result.update(file.read_bytes())
+    return result.hexdigest()[:16]
+
+
+class _Announcer(event.Listener):
+    """Says so, once, when a kernel must be compiled: the first call then takes seconds."""
+
+    def on_start(self, event):
+        module = event.data["dispatcher"].py_func.__module__ or ""
+        if module.startswith(__package__):
+            _say_once()
+
+    def on_end(self, event):
+        pass
+
+
+@functools.cache
+def _say_once() -> None:
+    log.info("compiling the kernels of cpu, once")
+
+
+event.register("numba:compile", _Announcer())

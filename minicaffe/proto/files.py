@@ -1,0 +1,67 @@
+"""Files that are there or clearly not, and files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import MinicaffeError, nearest
+
+
+class MissingFileError(MinicaffeError, FileNotFoundError):
+    """A file that was asked for and is not there."""
+
+
+def existing_file(path: str | os.PathLike) -> Path:
+    """The path, if a file is there.
+
+    Errors:
+        MissingFileError: naming the file of that folder whose name comes closest.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    where = str(path)
+    if path.is_dir():
+        raise MissingFileError(where, "a file", "a folder")
+    if not path.parent.is_dir():
+        raise MissingFileError(where, f"no such file: there is no folder '{path.parent}'")
+    neighbours = (entry.name for entry in path.parent.iterdir() if entry.is_file())
+    raise MissingFileError(where, "no such file", hint=nearest(path.name, neighbours))
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """A new path beside ``path`` to write to, which takes its place when the block ends well.
+
+    If the block or the disk fails, the new file is removed and what stood at ``path`` still does.
+
+    Errors:
+        OSError: with the name of ``path`` in it, even where the system gives none (a full disk).
+    """
+    path = Path(os.path.realpath(path))
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is not None and str(error.filename) != str(temporary):
+            raise  # about another file, which the block read
+        if error.errno is None:
+            raise OSError(f"{path}: {error}") from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A binary file to write, which appears at ``path`` only when the block ends well."""
+    with atomic_path(path) as temporary, open(temporary, "xb") as file:
+        yield file

@@ -1,0 +1,136 @@
+"""Weights and solver states in Caffe's HDF5 files (``snapshot_format: HDF5``)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import FileFormatError, MinicaffeError
+from .files import atomic_path, existing_file
+from .wire import LayerWeights, SolverStateFile
+
+if TYPE_CHECKING:
+    import h5py
+
+
+def read_weights_hdf5(path: str | os.PathLike) -> list[LayerWeights]:
+    """The layers with weights of a ``.caffemodel.h5`` file; their types are not in it.
+
+    Errors:
+        FileFormatError: not an HDF5 file, or not one of weights.
+    """
+    layers: list[LayerWeights] = []
+
+    def walk(group: h5py.Group, name: str) -> None:
+        arrays = _arrays(group)
+        if arrays:
+            layers.append(LayerWeights(name, "", arrays))
+        for key, child in group.items():
+            if hasattr(child, "items"):
+                walk(child, f"{name}/{key}" if name else key)
+
+    with _open(path) as file:
+        if "data" not in file:
+            raise FileFormatError(str(path), "weights, in a group 'data'", _content(file))
+        walk(file["data"], "")
+    return layers
+
+
+def write_weights_hdf5(
+    path: str | os.PathLike, weights: Mapping[str, Sequence[np.ndarray]]
+) -> None:
+    """Write each layer's arrays as ``data/<layer name>/<i>``, whole or not at all."""
+    with _create(path) as file:
+        for name, arrays in weights.items():
+            group = file.require_group(f"data/{name}")
+            for i, array in enumerate(arrays):
+                group[str(i)] = _real(array)
+
+
+def read_solverstate_hdf5(path: str | os.PathLike) -> SolverStateFile:
+    """A solver's state from a ``.solverstate.h5`` file.
+
+    Errors:
+        FileFormatError: not an HDF5 file, or not a solver state.
+    """
+
+    def number(name: str) -> int | None:
+        return int(np.ravel(file[name][()])[0]) if name in file else None
+
+    with _open(path) as file:
+        if "iter" not in file or "history" not in file:
+            expected = "a solver state, with 'iter' and 'history'"
+            raise FileFormatError(str(path), expected, _content(file))
+        learned_net = file["learned_net"][()] if "learned_net" in file else b""
+        return SolverStateFile(
+            iter=number("iter"),
+            learned_net=learned_net.decode() if isinstance(learned_net, bytes) else learned_net,
+            current_step=number("current_step") or 0,
+            history=_arrays(file["history"]),
+            random_seed=number("random_seed"),
+            test_tick=file["test_tick"][()].tolist() if "test_tick" in file else [],
+        )
+
+
+def write_solverstate_hdf5(path: str | os.PathLike, state: SolverStateFile) -> None:
+    """Write a solver's state that real Caffe reads, whole or not at all."""
+    with _create(path) as file:
+        file["iter"] = np.array([state.iter], np.int32)
+        file["learned_net"] = np.bytes_(state.learned_net.encode())
+        file["current_step"] = np.array([state.current_step], np.int32)
+        history = file.create_group("history")
+        for i, array in enumerate(state.history):
+            history[str(i)] = _real(array)
+        if state.random_seed is not None:
+            file["random_seed"] = np.array([state.random_seed], np.int64)
+        if state.test_tick:
+            file["test_tick"] = np.array(state.test_tick, np.int64)
+
+
+def _import_h5py():
+    try:
+        import h5py
+    except ImportError as error:
+        raise MinicaffeError(
+            "HDF5 files", "h5py is not installed", hint="pip install minicaffe[hdf5]"
+        ) from error
+    return h5py
+
+
+@contextmanager
+def _open(path: str | os.PathLike) -> Iterator[h5py.File]:
+    h5py = _import_h5py()
+    path = existing_file(path)
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise FileFormatError(str(path), "an HDF5 file", f"'{error}'") from error
+    with file:
+        yield file
+
+
+@contextmanager
+def _create(path: str | os.PathLike) -> Iterator[h5py.File]:
+    h5py = _import_h5py()
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        yield file
+
+
+def _arrays(group: h5py.Group) -> list[np.ndarray]:
+    """The datasets of a group that are numbered, in the order of their numbers."""
+    numbered = [key for key in group if key.isdigit() and not hasattr(group[key], "items")]
+    return [group[key][()] for key in sorted(numbered, key=int)]
+
+
+def _real(array: np.ndarray) -> np.ndarray:
+    """float64 as it is, anything else as float32."""
+    array = np.asarray(array)
+    return array if array.dtype == np.float64 else array.astype(np.float32)
+
+
+def _content(file: h5py.File) -> str:
+    return f"a file with {', '.join(map(repr, file)) or 'nothing in it'}"

@@ -1,0 +1,107 @@
+"""Caffe's messages, built when imported from two tables: no protoc, no generated code.
+
+``schema.tsv`` has one row a field, ``enums.tsv`` one row an enum value. Their column ``origin``
+says whose it is: ``caffe`` (upstream), ``fork`` (common in forks of Caffe), ``minicaffe`` (ours,
+with numbers that real Caffe skips). A new parameter message is a few rows here and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+_PACKAGE = "caffe"
+_Field = descriptor_pb2.FieldDescriptorProto
+_LABELS = {
+    "optional": _Field.LABEL_OPTIONAL,
+    "required": _Field.LABEL_REQUIRED,
+    "repeated": _Field.LABEL_REPEATED,
+}
+_SCALARS = {
+    "bool": _Field.TYPE_BOOL,
+    "bytes": _Field.TYPE_BYTES,
+    "double": _Field.TYPE_DOUBLE,
+    "float": _Field.TYPE_FLOAT,
+    "int32": _Field.TYPE_INT32,
+    "int64": _Field.TYPE_INT64,
+    "string": _Field.TYPE_STRING,
+    "uint32": _Field.TYPE_UINT32,
+    "uint64": _Field.TYPE_UINT64,
+}
+
+
+def read_table(name: str) -> Iterator[list[str]]:
+    """The rows of a table of this folder, without its header, each a list of its columns."""
+    lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
+    return (line.split("\t") for line in lines[1:])
+
+
+def _describe_file() -> descriptor_pb2.FileDescriptorProto:
+    """The two tables as one proto2 file of package ``caffe``."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name="minicaffe/caffe.proto", package=_PACKAGE, syntax="proto2"
+    )
+    fields = list(read_table("schema.tsv"))
+    names = dict.fromkeys(row[0] for row in fields)
+    messages = {name: file.message_type.add(name=name) for name in names}
+    enums = {}
+    for path, name, number, _origin in read_table("enums.tsv"):
+        if path not in enums:
+            outer, _, inner = path.rpartition(".")
+            enums[path] = (messages[outer] if outer else file).enum_type.add(name=inner)
+        enums[path].value.add(name=name, number=int(number))
+    for message, name, number, label, kind, default, packed, _origin in fields:
+        field = messages[message].field.add(name=name, number=int(number), label=_LABELS[label])
+        if kind in _SCALARS:
+            field.type = _SCALARS[kind]
+        else:
+            field.type = _Field.TYPE_ENUM if kind in enums else _Field.TYPE_MESSAGE
+            field.type_name = f".{_PACKAGE}.{kind}"
+        if default:
+            field.default_value = default
+        if packed:
+            field.options.packed = True
+    return file
+
+
+def _build() -> tuple[dict[str, type[Message]], dict[str, EnumDescriptor]]:
+    """Every message class by name, and every enum that lies outside of messages.
+
+    The pool is our own, so that a real Caffe in the same process does not clash with it.
+    """
+    pool = descriptor_pool.DescriptorPool()
+    description = _describe_file()
+    pool.AddSerializedFile(description.SerializeToString())
+    file = pool.FindFileByName(description.name)
+    make_class = getattr(message_factory, "GetMessageClass", None)
+    if make_class is None:  # protobuf before 4.22
+        make_class = message_factory.MessageFactory(pool).GetPrototype
+    messages = {name: make_class(kind) for name, kind in file.message_types_by_name.items()}
+    for message in messages.values():
+        message.__module__ = "minicaffe.proto.caffe_pb2"  # where pickle finds the class again
+    return messages, dict(file.enum_types_by_name)
+
+
+MESSAGES, ENUMS = _build()
+
+
+def is_repeated(field: FieldDescriptor) -> bool:
+    """Whether the field holds a list (protobuf 7 dropped ``label``, 4 has no ``is_repeated``)."""
+    repeated = getattr(field, "is_repeated", None)
+    return field.label == _Field.LABEL_REPEATED if repeated is None else repeated
+
+
+@cache
+def param_fields() -> dict[str, str]:
+    """The parameter field of LayerParameter named after a layer type: ``LRN -> lrn_param``."""
+    suffix = "Parameter"
+    return {
+        field.message_type.name[: -len(suffix)]: field.name
+        for field in MESSAGES["LayerParameter"].DESCRIPTOR.fields
+        if field.name.endswith("_param")
+    }

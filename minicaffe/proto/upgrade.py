@@ -1,0 +1,189 @@
+"""Nets and solvers of all earlier formats, as the ones of today, as Caffe itself upgrades them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from google.protobuf.message import Message
+
+from ..errors import NetError, ParameterError
+from .schema import MESSAGES
+from .text import read_text
+from .upgrade_v0 import merge_padding, upgrade_v0_layer
+
+NetParameter, LayerParameter = MESSAGES["NetParameter"], MESSAGES["LayerParameter"]
+SolverParameter = MESSAGES["SolverParameter"]
+
+_V1_SPELT_OTHERWISE = {
+    "NONE": "",
+    "ABSVAL": "AbsVal",
+    "ARGMAX": "ArgMax",
+    "BNLL": "BNLL",
+    "HDF5_DATA": "HDF5Data",
+    "HDF5_OUTPUT": "HDF5Output",
+    "LRN": "LRN",
+    "MVN": "MVN",
+    "RELU": "ReLU",
+    "SOFTMAX_LOSS": "SoftmaxWithLoss",
+    "TANH": "TanH",
+}
+V1_TYPES = {
+    value.number: _V1_SPELT_OTHERWISE.get(
+        value.name, "".join(word.capitalize() for word in value.name.split("_"))
+    )
+    for value in MESSAGES["V1LayerParameter"].DESCRIPTOR.enum_types_by_name["LayerType"].values
+}
+_SOLVER_TYPES = {
+    value.number: name
+    for value, name in zip(
+        SolverParameter.DESCRIPTOR.enum_types_by_name["SolverType"].values,
+        ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"),
+        strict=True,
+    )
+}
+_V1_PARAM_SPECS = ("param", "blob_share_mode", "blobs_lr", "weight_decay")
+_DATA_PARAMS = {
+    "Data": "data_param",
+    "ImageData": "image_data_param",
+    "WindowData": "window_data_param",
+}
+_TRANSFORMS = ("scale", "mean_file", "crop_size", "mirror")
+
+
+def read_net(source: str | os.PathLike | Message) -> Message:
+    """A net from a prototxt of any format, or from a NetParameter, as a NetParameter of today."""
+    if isinstance(source, NetParameter):
+        return upgrade_net(source)
+    return upgrade_net(read_text(source, NetParameter), str(source))
+
+
+def read_solver(path: str | os.PathLike) -> Message:
+    """A solver from its prototxt, in which every unknown field is an error.
+
+    Without a ``snapshot_prefix``, or with a folder as one, snapshots get the solver file's name.
+    """
+    path = Path(path)
+    solver = upgrade_solver(read_text(path, SolverParameter, strict=True), str(path))
+    if not solver.snapshot_prefix:
+        solver.snapshot_prefix = str(path.with_suffix(""))
+    elif Path(solver.snapshot_prefix).is_dir():
+        solver.snapshot_prefix = str(Path(solver.snapshot_prefix) / path.stem)
+    return solver
+
+
+def upgrade_net(net: Message, file: str = "") -> Message:
+    """A copy of the net in today's format; one that is in it already stays as it is.
+
+    V0 and V1 ``layers`` become ``layer``; ``input`` and its dims an Input layer; a data layer's
+    own transform fields ``transform_param``; the statistics of BatchNorm get the multipliers 0.
+
+    Args:
+        net: a NetParameter.
+        file: the name that errors give it.
+
+    Errors:
+        NetError: both formats in one net, unknown V0 types, inputs without shapes.
+    """
+    file = file or "the net"
+    new = NetParameter()
+    new.CopyFrom(net)
+    if new.layers:
+        if new.layer:
+            raise NetError(file, "either 'layer' or, in old files, 'layers'", "both")
+        layers = merge_padding(list(new.layers), file)
+        new.layer.extend(_upgrade_v1_layer(layer, file) for layer in layers)
+        new.ClearField("layers")
+    if new.input:
+        _upgrade_input(new, file)
+    for layer in new.layer:
+        _upgrade_transform(layer)
+        if layer.type == "BatchNorm":
+            _freeze_statistics(layer)
+    return new
+
+
+def upgrade_solver(solver: Message, file: str = "") -> Message:
+    """A copy of the solver whose type is a string (``type: "Adam"``), not ``solver_type: ADAM``."""
+    new = SolverParameter()
+    new.CopyFrom(solver)
+    if new.HasField("solver_type"):
+        if new.HasField("type"):
+            where = file or "the solver"
+            raise ParameterError(where, "either 'type' or, in old files, 'solver_type'", "both")
+        new.type = _SOLVER_TYPES[new.solver_type]
+        new.ClearField("solver_type")
+    return new
+
+
+def _upgrade_v1_layer(old: Message, file: str) -> Message:
+    if old.HasField("layer"):
+        new = upgrade_v0_layer(old, file)
+        _upgrade_param_specs(new, (), (), old.layer.blobs_lr, old.layer.weight_decay)
+        return new
+    new = LayerParameter(type=V1_TYPES[old.type])
+    for field, value in old.ListFields():
+        if field.name == "type" or field.name in _V1_PARAM_SPECS:
+            continue
+        target = getattr(new, field.name)
+        if hasattr(target, "extend"):
+            target.extend(value)
+        elif field.message_type is not None:
+            target.CopyFrom(value)
+        else:
+            setattr(new, field.name, value)
+    _upgrade_param_specs(new, *(getattr(old, name) for name in _V1_PARAM_SPECS))
+    return new
+
+
+def _upgrade_param_specs(layer: Message, names, share_modes, rates, decays) -> None:
+    """Four lists over the layer's parameters, any of which may be short, as one list of specs."""
+    fields = {"name": names, "share_mode": share_modes, "lr_mult": rates, "decay_mult": decays}
+    for _ in range(max(map(len, fields.values()))):
+        layer.param.add()
+    for field, values in fields.items():
+        for spec, value in zip(layer.param, values, strict=False):
+            setattr(spec, field, value)
+
+
+def _upgrade_input(net: Message, file: str) -> None:
+    """``input`` with ``input_shape`` or ``input_dim`` as one Input layer in front of the others."""
+    names, shapes = list(net.input), [list(shape.dim) for shape in net.input_shape]
+    if not shapes:  # four dims an input, in one list
+        dims = list(net.input_dim)
+        shapes = [dims[i : i + 4] for i in range(0, len(dims), 4)]
+    if len(shapes) != len(names):
+        raise NetError(
+            file,
+            f"a shape for each of the {len(names)} inputs ({', '.join(names)})",
+            f"{len(shapes)}",
+            "give each input an input_shape { dim: ... }, or four input_dim",
+        )
+    front = LayerParameter(name="input", type="Input", top=names)
+    for shape in shapes:
+        front.input_param.shape.add(dim=shape)
+    layers = [front, *net.layer]
+    for field in ("layer", "input", "input_shape", "input_dim"):
+        net.ClearField(field)
+    net.layer.extend(layers)
+
+
+def _upgrade_transform(layer: Message) -> None:
+    """The transform fields that a data layer's own message once had, to ``transform_param``."""
+    data_param = _DATA_PARAMS.get(layer.type)
+    if not data_param or not layer.HasField(data_param):
+        return
+    data = getattr(layer, data_param)
+    for name in _TRANSFORMS:
+        if data.HasField(name):
+            if not layer.transform_param.HasField(name):
+                setattr(layer.transform_param, name, getattr(data, name))
+            data.ClearField(name)
+
+
+def _freeze_statistics(layer: Message) -> None:
+    """The mean, variance and scale factor of BatchNorm are measured, not learned."""
+    while len(layer.param) < 3:
+        layer.param.add()
+    for spec in layer.param:
+        spec.lr_mult = spec.decay_mult = 0

@@ -1,0 +1,110 @@
+"""Snapshots: weights and solver state on disk, each written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from pathlib import Path
+
+from ..errors import TrainingError, WeightsError
+from ..proto import SolverParameter, hdf5, wire
+from ..weights import is_hdf5
+from .lr_policy import current_step
+from .not_finite import is_finite
+
+_log = logging.getLogger("minicaffe")
+
+
+class SnapshotError(TrainingError, OSError):
+    """A snapshot that the file system refused; what was there before is untouched."""
+
+
+def write(solver) -> str:
+    """Write ``<prefix>_iter_<n>.caffemodel`` and its ``.solverstate``; returns the latter's name.
+
+    The state comes last: whenever the process is killed, every state on disk has its weights.
+    """
+    _check_finite(solver)
+    as_hdf5 = solver.param.snapshot_format == SolverParameter.HDF5
+    stem = f"{solver.param.snapshot_prefix}_iter_{solver.iter}"
+    weights, state = (f"{stem}.{kind}{'.h5' * as_hdf5}" for kind in ("caffemodel", "solverstate"))
+    content = wire.SolverStateFile(
+        iter=solver.iter, learned_net=weights,
+        current_step=current_step(solver.param, solver.iter),
+        history=[_on_host(solver, part) for part in _history_in_order(solver)],
+        random_seed=solver.seed, test_tick=[net.tick for net in solver.test_nets])
+    try:
+        Path(weights).parent.mkdir(parents=True, exist_ok=True)
+        solver.net.save(weights)
+        (hdf5.write_solverstate_hdf5 if as_hdf5 else wire.write_solverstate)(state, content)
+    except OSError as error:
+        hint = ("free some space" if error.errno == errno.ENOSPC else
+                "choose a folder that can be written")
+        raise SnapshotError(f"snapshot {stem}", f"it could not be written: {error.strerror}",
+                            hint=f"{hint}; last good snapshot: {solver.last_snapshot or 'none'}."
+                            ) from error
+    return state
+
+
+def _check_finite(solver) -> None:
+    for layer in solver.net.layers:
+        for index, blob in enumerate(layer.blobs):
+            if not is_finite(blob.data):
+                raise TrainingError(
+                    f"snapshot at iteration {solver.iter}", "finite parameters",
+                    f"NaN or infinity in parameter {index} of layer '{layer.name}'",
+                    f"nothing was written; last good snapshot: {solver.last_snapshot or 'none'}.")
+
+
+def _history_in_order(solver) -> list:
+    """All first parts of the parameters' histories, then all second ones: Caffe's order."""
+    return [parts[k] for k in range(solver.history_per_parameter) for parts in solver.history]
+
+
+def _on_host(solver, array):
+    import numpy
+    host = numpy.empty(array.shape, solver.net.dtype)
+    solver.net.backend.download(array, host)
+    return host
+
+
+def restore(solver, path: str) -> None:
+    """Set a solver back to a state: iteration, history, seed, weights.  All is read, then set."""
+    state = (hdf5.read_solverstate_hdf5 if is_hdf5(path) else wire.read_solverstate)(path)
+    targets = _history_in_order(solver)
+    shapes = [tuple(array.shape) for array in state.history]
+    wanted = [tuple(array.shape) for array in targets]
+    if [_size(s) for s in shapes] != [_size(s) for s in wanted]:
+        raise WeightsError(path, f"a history of {len(wanted)} arrays {wanted}",
+                           f"{len(shapes)} arrays {shapes}",
+                           "is it the state of another net, or of another type of solver?")
+    _restore_weights(solver, state.learned_net, path)
+    for target, array in zip(targets, state.history):
+        solver.net.backend.upload(array.reshape(target.shape), target)
+    solver.iter = state.iter
+    if state.random_seed is not None:
+        solver.seed = state.random_seed
+        for net in (solver.net, *solver.test_nets):
+            net.reseed(state.random_seed)
+    for net, tick in zip(solver.test_nets, state.test_tick):
+        net.tick = tick
+    solver.last_snapshot = path
+
+
+def _size(shape) -> int:
+    size = 1
+    for axis in shape:
+        size *= axis
+    return size
+
+
+def _restore_weights(solver, learned_net: str, path: str) -> None:
+    beside = Path(path).parent / Path(learned_net).name
+    for candidate in (Path(learned_net), beside) if learned_net else ():
+        if candidate.is_file():
+            solver.net.copy_from(candidate)
+            return
+    if not solver.net.weights_loaded:
+        raise WeightsError(path, f"its weights at '{learned_net}' or '{beside}'", "neither file",
+                           "put them there, or load them first with net.copy_from.")
+    _log.warning("%s: its weights '%s' are not there; those loaded before stay", path, learned_net)

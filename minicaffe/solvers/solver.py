@@ -1,0 +1,286 @@
+"""The training loop: passes, updates, tests, displays, snapshots, in Caffe's order."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable
+from os import PathLike, fspath
+
+from .. import randomness
+from ..errors import ParameterError, TrainingError, nearest
+from ..net import Net
+from ..proto import SolverParameter
+from . import nets, snapshots
+from .lr_policy import check_policy, learning_rate
+from .not_finite import find_not_finite
+from .signals import stop_on_interrupt
+
+_log = logging.getLogger("minicaffe")
+_types: dict[str, type[Solver]] = {}
+
+
+class Solver:
+    """Trains a net as a SolverParameter says; ``get_solver(file)`` finds the right subclass.
+
+    Args:
+        param: a solver prototxt, or the SolverParameter itself.
+        data: what the train net's Input blobs are fed: a ``data.Batches``, or arrays in the order
+            of its inputs, which are shuffled; None: the net's own layers bring the data.
+        test_data: the same for the test nets; arrays are taken in order.
+        keep, device: as for ``Net``.
+
+    Attributes:
+        net: the train net.  test_nets: the test nets.  iter: iterations done.
+        lr: the rate of the next iteration.  last_snapshot: the newest solver state written.
+
+    A subclass named ``<Type>Solver`` gives the update rule and is the solver of that type.
+    """
+
+    history_per_parameter = 0
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        _types[cls.__name__.removesuffix("Solver")] = cls
+
+    def __new__(cls, param=None, **kwargs):
+        if cls is Solver:  # Solver(file) is what the file says
+            cls = _solver_class(nets.solver_param(param))
+        return super().__new__(cls)
+
+    def __init__(self, param: str | PathLike | SolverParameter, *, data=None, test_data=None,
+                 keep="all", device: str | None = None):
+        self.param = nets.solver_param(param)
+        _check(self.param)
+        seed = self.param.random_seed
+        self.seed = randomness.default_seed() if seed < 0 else seed
+        self.net = nets.train_net(self.param, keep=keep, device=device, seed=self.seed)
+        self.test_nets = nets.test_nets(self.param, keep=keep, device=device, seed=self.seed)
+        self.net.source = nets.as_source(data, self.net, shuffle=True)
+        for net in self.test_nets:
+            net.source = nets.as_source(test_data, net, shuffle=False)
+            net.share_with(self.net)
+        self.iter = 0
+        self.last_snapshot: str | None = None
+        self.stop_requested = False
+        self.history = [[self.net.backend.zeros(p.blob.shape, self.net.dtype)
+                         for _ in range(self.history_per_parameter)] for p in self.net.learnable]
+        self._losses: deque = deque(maxlen=max(1, self.param.average_loss))
+        self._callbacks: list[tuple[Callable, Callable]] = []
+        self._listeners: list[Callable[[dict], None]] = []
+        for path in self.param.weights:
+            self.net.copy_from(path)
+
+    # ----------------------------------------------------------------------------- the update rule
+
+    def update(self, parameter, history: list, rate: float, decay: float, scale: float) -> None:
+        """Move one parameter against ``scale`` times its diff.  Every subclass has its own."""
+        raise TypeError(f"{type(self).__name__} does not say how to update parameters")
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next iteration."""
+        return learning_rate(self.param, self.iter)
+
+    def apply_update(self) -> None:
+        """Update every parameter by its diff."""
+        rate = self.lr
+        scale = self._clip_scale() / self.param.iter_size
+        for parameter, history in zip(self.net.learnable, self.history):
+            if parameter.lr_mult:
+                self.update(parameter, history, rate * parameter.lr_mult,
+                            self.param.weight_decay * parameter.decay_mult, scale)
+
+    def _clip_scale(self) -> float:
+        """What brings the norm of all diffs together down to clip_gradients; 1 if it is below."""
+        limit = self.param.clip_gradients
+        if limit < 0:
+            return 1.0
+        norm = math.sqrt(sum(float((p.blob.diff ** 2).sum()) for p in self.net.learnable))
+        return limit / norm if norm > limit else 1.0
+
+    # ------------------------------------------------------------------------------------ training
+
+    def step(self, iterations: int) -> None:
+        """Train for so many iterations, with the tests, displays and snapshots that fall due.
+
+        Errors: TrainingError where the loss is found to be no number.
+        """
+        stop, param = self.iter + iterations, self.param
+        while self.iter < stop and not self.stop_requested:
+            if (param.test_interval and self.iter % param.test_interval == 0
+                    and (self.iter or param.test_initialization)):
+                self.test_all()
+            for on_start, _ in self._callbacks:
+                on_start()
+            self._accumulate()
+            if param.display and self.iter % param.display == 0:
+                self._display()
+            for _, on_gradients_ready in self._callbacks:
+                on_gradients_ready()
+            self.apply_update()
+            self.iter += 1
+            if param.snapshot and self.iter % param.snapshot == 0:
+                self._try_snapshot()
+
+    def _accumulate(self) -> None:
+        """Forward and backward, iter_size times; the diffs add up."""
+        net, size = self.net, self.param.iter_size
+        net.clear_param_diffs()
+        loss = 0
+        for k in range(size):
+            net.tick = self.iter * size + k
+            net.forward_pass()
+            loss = loss + net.loss()
+            net.run_backward()
+        self._losses.append(loss / size)
+
+    def solve(self, resume_file: str | PathLike | None = None) -> None:
+        """Train to max_iter, from the beginning or from a solver state, then snapshot and test.
+
+        An interrupt (Ctrl-C) finishes the iteration, writes a snapshot and returns;
+        ``stop_requested`` is True then.
+        """
+        if not self.param.HasField("max_iter"):
+            raise ParameterError("solver", "max_iter", "none")
+        if resume_file is not None:
+            self.restore(resume_file)
+        self.stop_requested = False
+        with stop_on_interrupt(self):
+            self.step(max(0, self.param.max_iter - self.iter))
+            param = self.param
+            written = param.snapshot and self.iter % param.snapshot == 0 and self.last_snapshot
+            if (param.snapshot_after_train or self.stop_requested) and not written:
+                self.snapshot()
+            self.check_finite()
+            if (param.test_interval and self.iter % param.test_interval == 0
+                    and not self.stop_requested):
+                self.test_all()
+
+    # ------------------------------------------------------------------------- tests and displays
+
+    def test_all(self) -> list[dict[str, float]]:
+        """Test every test net; returns for each the mean of its outputs over test_iter passes."""
+        results = [self.test(i) for i in range(len(self.test_nets))]
+        for i, result in enumerate(results):
+            _log.info("Iteration %d, testing net #%d: %s", self.iter, i,
+                      ", ".join(f"{name} = {value:.6g}" for name, value in result.items()))
+            self._tell(event="test", iteration=self.iter, net=i, **result)
+        return results
+
+    def test(self, index: int = 0) -> dict[str, float]:
+        """The mean of each number the test net puts out; arrays give ``name[i]`` entries.
+
+        Passes: test_iter, or for data of known length as many as see every sample once.
+        """
+        net = self.test_nets[index]
+        net.share_with(self.net)
+        passes = self.param.test_iter[index] if index < len(self.param.test_iter) else (
+            net.source.batches(net.source.batch_size or net.device_blobs[net.inputs[0]].shape[0]))
+        sums: dict[str, float] = {}
+        weights = 0
+        for _ in range(passes):
+            weight = net.forward_pass()
+            weights += weight
+            for name in net.outputs:
+                values = net.device_blobs[name].host.data.ravel()
+                for k, value in enumerate(values):
+                    label = name if values.size == 1 else f"{name}[{k}]"
+                    sums[label] = sums.get(label, 0.0) + weight * float(value)
+        return {label: total / weights for label, total in sums.items()}
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of the last average_loss iterations; NaN before the first."""
+        if not self._losses:
+            return math.nan
+        return sum(float(loss) for loss in self._losses) / len(self._losses)
+
+    def _display(self) -> None:
+        self.check_finite()
+        _log.info("Iteration %d, loss = %.6g, lr = %.6g", self.iter, self.loss, self.lr)
+        self._tell(event="train", iteration=self.iter, loss=self.loss, lr=self.lr)
+
+    def check_finite(self) -> None:
+        """Errors: TrainingError if the loss is no number any more, naming where it began."""
+        if self._losses and not math.isfinite(float(self._losses[-1])):
+            raise TrainingError(
+                f"training at iteration {self.iter}", "a finite loss", float(self._losses[-1]),
+                f"{find_not_finite(self.net)}; last good snapshot: {self.last_snapshot or 'none'}. "
+                "A smaller base_lr, or clip_gradients, often helps.")
+
+    # ------------------------------------------------------------------------------------ snapshots
+
+    def snapshot(self) -> str:
+        """Write weights and solver state; returns the state's file name.
+
+        Errors: TrainingError where they cannot be written, or hold a value that is no number; what
+        was written before stays as it was.
+        """
+        self.last_snapshot = snapshots.write(self)
+        _log.info("Iteration %d, snapshot %s", self.iter, self.last_snapshot)
+        self._tell(event="snapshot", iteration=self.iter, file=self.last_snapshot)
+        return self.last_snapshot
+
+    def _try_snapshot(self) -> None:
+        """A snapshot that falls due: one that the disk refuses must not end the training."""
+        self.check_finite()
+        try:
+            self.snapshot()
+        except OSError as error:
+            _log.error("Iteration %d: no snapshot: %s; training goes on, the last good one is %s",
+                       self.iter, error, self.last_snapshot or "none")
+
+    def restore(self, path: str | PathLike) -> None:
+        """Go on from a solver state, binary or HDF5.
+
+        Its weights are looked for where it says, then by their name beside it; if neither exists,
+        those that were loaded before stay.
+
+        Errors: MinicaffeError where a file is missing, damaged or of another net.
+        """
+        snapshots.restore(self, fspath(path))
+
+    # ------------------------------------------------------------------------------- who listens
+
+    def add_callback(self, on_start: Callable[[], None],
+                     on_gradients_ready: Callable[[], None]) -> None:
+        """Call these in each iteration: before its passes, and before its update."""
+        self._callbacks.append((on_start, on_gradients_ready))
+
+    def listen(self, listener: Callable[[dict], None]) -> None:
+        """Call ``listener(event)`` at each display, test and snapshot.
+
+        An event has ``event`` ("train", "test", "snapshot"), ``iteration`` and its numbers.
+        """
+        self._listeners.append(listener)
+
+    def _tell(self, **event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    def share_weights(self, net: Net) -> None:
+        """Let another net use the train net's parameters."""
+        net.share_with(self.net)
+
+
+def _check(param) -> None:
+    check_policy(param)
+    if param.iter_size < 1:
+        raise ParameterError("solver: iter_size", "1 or more", param.iter_size)
+    if param.regularization_type not in ("L1", "L2"):
+        raise ParameterError("solver: regularization_type", "'L1' or 'L2'",
+                             f"'{param.regularization_type}'")
+
+
+def _solver_class(param) -> type[Solver]:
+    if param.type not in _types:
+        raise ParameterError("solver: type", f"one of {', '.join(sorted(_types))}",
+                             f"'{param.type}'", nearest(param.type, _types))
+    return _types[param.type]
+
+
+def get_solver(param: str | PathLike | SolverParameter, **options) -> Solver:
+    """The solver that a solver prototxt describes; options are those of ``Solver``."""
+    return Solver(param, **options)

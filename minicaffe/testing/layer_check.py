@@ -1,0 +1,153 @@
+"""One call that checks all that a net expects of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+
+import numpy
+from numpy.typing import ArrayLike
+
+from ..layer import TEST
+from ..proto import LayerParameter
+from .comparison import assert_close, assert_same
+from .gradient import check_gradient
+from .one_layer import OneLayerNet, copies
+
+DEVICES = ["numpy", "cpu", "strict"]  # where check_layer runs a layer, unless it is told
+
+
+def check_layer(layer: str | LayerParameter, inputs: Mapping[str, ArrayLike],
+                expected: Callable | ArrayLike | Sequence[ArrayLike] | None = None, *,
+                params: Sequence[ArrayLike] | None = None, phase: int = TEST,
+                devices: Sequence[str] | None = None, tolerance: float = 1e-5,
+                gradient: bool = True, kinks: bool = False, ignored_tops: Sequence[int] = (),
+                in_place: bool = False, reshape: bool = True, seed: int = 0) -> None:
+    """Check a layer on every device, in float32 and float64.
+
+    It computes what it should, and the same everywhere; it writes every element of its tops and
+    of its bottoms' diffs, whatever stood there; it adds to its parameters' diffs; it leaves its
+    inputs alone, and the diffs that are not asked for; it survives a change of the batch's size;
+    its gradient is that of :func:`check_gradient`.
+
+    Args:
+        layer, inputs, params, phase, seed: as :class:`OneLayerNet` takes them.
+        expected: the tops, or a function ``expected(*inputs, *params)`` that returns them: one
+            array, or a list of several.  Without it the devices are compared with the first one.
+        devices: their names; default: ``DEVICES``.
+        tolerance: in float32, relative to the largest element of an array; in float64 it is 1e-9.
+        gradient: False for a layer that has none.
+        kinks, ignored_tops: as :func:`check_gradient` takes them.
+        in_place: True for a layer that may write its top over its bottom: that gives the same.
+        reshape: False for a layer that can be made for one size of batch alone.
+
+    Errors: AssertionError naming layer, device, array, index, both values and the tolerance.
+    """
+    devices = DEVICES if devices is None else devices
+    context = {"params": params, "phase": phase, "seed": seed}
+    reference = OneLayerNet(layer, inputs, device=devices[0], dtype="float64", **context)
+    tops, weights = reference.forward(), reference.top_weights(ignored_tops)
+    diffs = reference.backward(weights)
+    if expected is not None:
+        wanted = _expected_tops(reference, expected)
+        for name, got, want in zip(_top_names(reference), tops, wanted):
+            assert_close(got, want, tolerance, name)
+    if gradient:
+        check_gradient(layer, inputs, device=devices[0], kinks=kinks, ignored_tops=ignored_tops,
+                       **context)
+    for device, dtype in product(devices, ("float32", "float64")):
+        net = OneLayerNet(layer, inputs, device=device, dtype=dtype, **context)
+        allowed = tolerance if dtype == "float32" else 1e-9
+        _compare(net, check_rules(net, weights, allowed), tops + diffs, allowed)
+        if reshape:
+            _check_reshape(net, layer, weights, allowed, phase, seed)
+        if in_place:
+            _check_in_place(net, tops + diffs, weights, allowed, context)
+
+
+def check_rules(net: OneLayerNet, weights: Sequence[ArrayLike], tolerance: float = 1e-5
+                ) -> list[numpy.ndarray]:
+    """Run both passes of a layer and check what it writes and what it leaves alone.
+
+    Args:
+        weights: the diffs of its tops.
+        tolerance: relative; of the sum that parameters' diffs accumulate.
+
+    Returns: the tops, the bottoms' diffs and the parameters' diffs.
+    Errors: AssertionError.
+    """
+    tops = net.forward()
+    for name, first, second in zip(_top_names(net), tops, net.forward(fill=7)):
+        assert_same(second, first, f"{name}, run again with other numbers in it before")
+    diffs = net.backward(weights)
+    again = net.backward(weights, fill=7)
+    bottoms = len(net.bottoms)
+    for i, (name, first, second) in enumerate(zip(net.diff_names, diffs, again)):
+        if i >= bottoms:
+            assert_close(second, 2 * first, tolerance, f"{name} after two passes, which add up")
+        elif i in net.gradient_bottoms:
+            assert_same(second, first, f"{name}, run again with other numbers in it before")
+        else:
+            assert_same(second, numpy.full_like(second, 7), f"{name}, which gets no gradient")
+    for i in net.gradient_bottoms:
+        untouched = net.backward(weights, fill=7, skip=i)[i]
+        assert_same(untouched, numpy.full_like(untouched, 7),
+                    f"{net.diff_names[i]} with propagate_down False")
+    for blob in net.bottoms:
+        assert_same(blob.data, net.inputs[blob.name], f"{net.where}: bottom '{blob.name}' after")
+    for name, blob, weight, top in zip(_top_names(net), net.tops, weights, tops):
+        assert_same(blob.data, top, f"{name} after backward")
+        assert_same(blob.diff, numpy.asarray(weight, blob.diff.dtype), f"diff of {name} after")
+    return tops + diffs
+
+
+def _expected_tops(net: OneLayerNet, expected) -> list[numpy.ndarray]:
+    if callable(expected):
+        expected = expected(*(net.inputs[blob.name].copy() for blob in net.bottoms),
+                            *copies(net.params))
+    if len(net.tops) == 1 and not (isinstance(expected, list | tuple) and len(expected) == 1
+                                   and numpy.shape(expected[0]) == net.tops[0].shape):
+        expected = [expected]
+    if len(expected) != len(net.tops):
+        raise AssertionError(f"{net.where}: expected {len(expected)} tops, got {len(net.tops)}")
+    return [numpy.asarray(top) for top in expected]
+
+
+def _top_names(net: OneLayerNet) -> list[str]:
+    return [f"{net.where}: top '{blob.name}'" for blob in net.tops]
+
+
+def _compare(net: OneLayerNet, got, expected, tolerance: float, why: str = "") -> None:
+    """Compare tops and diffs of this net with those of another; bottoms without one are NaN."""
+    for name, a, b in zip(_top_names(net) + net.diff_names, got, expected):
+        assert_close(a, b, tolerance, name + why)
+
+
+def _check_reshape(net: OneLayerNet, layer, weights, tolerance: float, phase: int, seed: int
+                   ) -> None:
+    """A batch of twice the size as in a net made for that size, then the old one again."""
+    before, small = net.forward(), dict(net.inputs)
+    batches = [array.shape[0] for array in small.values() if array.ndim]
+    large = {name: numpy.concatenate([array, array])
+             if array.ndim and array.shape[0] == batches[0] else array
+             for name, array in small.items()}
+    fresh = OneLayerNet(layer, large, params=copies(net.params), phase=phase, seed=seed,
+                        device=net.net.backend.name, dtype=net.net.dtype)
+    large_weights = fresh.top_weights()
+    for blob in net.params:
+        blob.diff[...] = 0
+    net.reshape(large)
+    _compare(net, net.forward() + net.backward(large_weights),
+             fresh.forward() + fresh.backward(large_weights), tolerance, " of twice the batch")
+    net.reshape(small)
+    _compare(net, net.forward(), before, 0.0, " back from twice the batch")
+
+
+def _check_in_place(net: OneLayerNet, expected, weights, tolerance: float, context) -> None:
+    param = LayerParameter()
+    param.CopyFrom(net.layer.param)
+    param.top[0] = param.bottom[0]
+    changed = OneLayerNet(param, net.inputs, device=net.net.backend.name, dtype=net.net.dtype,
+                          **context)
+    _compare(changed, changed.forward() + changed.backward(weights), expected, tolerance,
+             " in place")

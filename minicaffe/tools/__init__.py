@@ -1,0 +1,1 @@
+"""The subcommands of ``minicaffe``, one module each."""

@@ -1,0 +1,72 @@
+"""Nets to train, by name or file: each a ``net()`` and a ``solver()``."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import ParameterError, nearest
+from ..proto import NetParameter, SolverParameter
+from ..proto.files import existing_file
+from ..proto.upgrade import read_net
+
+PACKAGE = Path(__file__).parent.parent
+# an installed package holds the models itself; a checkout has them beside the package
+FOLDERS = (PACKAGE / "models", PACKAGE.parent / "models")
+
+
+class Model(NamedTuple):
+    """A net and the settings it is trained with."""
+
+    net: Callable[[], NetParameter]
+    solver: Callable[[], SolverParameter]
+
+
+def names() -> list[str]:
+    """The names of all nets of models/."""
+    return sorted({path.stem for folder in FOLDERS for path in folder.glob("[!_]*.py")})
+
+
+def load(model: str) -> Model:
+    """A net of models/ by name, of a Python file, or of a prototxt.
+
+    Errors: ParameterError for an unknown name, or a Python file without ``net()``.
+    """
+    if model.endswith(".py"):
+        return _of_module(existing_file(model))
+    if "prototxt" in model or "/" in model:
+        return Model(lambda: read_net(existing_file(model)), _default_solver)
+    for folder in FOLDERS:
+        if (folder / f"{model}.py").is_file():
+            return _of_module(folder / f"{model}.py")
+    raise ParameterError("--model", f"one of {', '.join(names())}, a .py file or a .prototxt",
+                         f"'{model}'", nearest(model, names()))
+
+
+def _of_module(path: Path) -> Model:
+    spec = importlib.util.spec_from_file_location(f"minicaffe_model_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "net"):
+        raise ParameterError(str(path), "a function net() that returns a NetParameter", "none",
+                             "models/digits.py is an example.")
+
+    def net() -> NetParameter:
+        made = module.net()
+        return made.to_proto() if hasattr(made, "to_proto") else made
+    return Model(net, getattr(module, "solver", _default_solver))
+
+
+def _default_solver() -> SolverParameter:
+    """For nets that bring no settings of their own."""
+    return SolverParameter(base_lr=0.01, lr_policy="fixed", momentum=0.9, weight_decay=0.0005,
+                           max_iter=1000, display=50, average_loss=50, test_interval=250)
+
+
+def set_batch_size(net: NetParameter, batch_size: int) -> None:
+    """Give the first axis of every Input another size."""
+    for layer in net.layer:
+        for shape in layer.input_param.shape if layer.type == "Input" else ():
+            shape.dim[0] = batch_size

@@ -1,0 +1,217 @@
+"""``minicaffe train``: train a net on a data set, with a progress bar and a test at the end."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+from ..data import DATASETS, Dataset
+from ..errors import ParameterError
+from ..proto import SolverParameter
+from ..proto.upgrade import read_net
+from ..solvers import Solver
+from ..solvers.nets import solver_param
+from . import models
+
+DESCRIPTION = """\
+Train a net, test it, and print its accuracy on the test part of the data.
+
+Without options: the small convolutional net of models/digits.py on handwritten digits, which are
+inside the package. The last line printed is "test accuracy = ...".
+"""
+
+EPILOG = """\
+examples:
+  COMMAND
+  COMMAND --iterations 2000 --lr 0.02 --seed 7
+  COMMAND --model my_net.py --log training.jsonl
+  COMMAND --solver my_solver.prototxt
+  COMMAND --resume snapshots/digits_iter_400.solverstate
+
+Ctrl-C finishes the iteration, writes a snapshot and stops; --resume goes on from there as if it
+had never stopped. Exit status: 0 done, 2 a mistake in the options or files, 3 the target accuracy
+was missed, 130 interrupted.
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The options of this command."""
+    parser.set_defaults(run=run)
+    what = parser.add_argument_group("what to train")
+    what.add_argument("--model", metavar="NAME|FILE", help="a net of models/ by name, a Python "
+                      "file like those, or a prototxt (default: digits)")
+    what.add_argument("--solver", metavar="FILE", help="a solver prototxt; without --model its "
+                      "net is trained (default: the model's own settings)")
+    what.add_argument("--weights", metavar="FILE", help="start from these weights, a .caffemodel "
+                      "or .h5: fine-tuning")
+    what.add_argument("--resume", metavar="FILE", help="go on from this .solverstate")
+    how = parser.add_argument_group("how to train (default: as the model or solver file says)")
+    how.add_argument("--iterations", type=_positive, metavar="N", help="train for N iterations")
+    how.add_argument("--batch-size", type=_positive, metavar="N", help="samples an iteration")
+    how.add_argument("--lr", type=float, metavar="X", help="base learning rate")
+    how.add_argument("--seed", type=int, default=1, metavar="N",
+                     help="of weights, dropout and the order of the data (default: 1)")
+    how.add_argument("--device", default="cpu", metavar="NAME",
+                     help="cpu (compiled by numba) or numpy (the plain reference) (default: cpu)")
+    out = parser.add_argument_group("what comes out")
+    out.add_argument("--snapshot-dir", default="snapshots", metavar="DIR",
+                     help="folder for weights and solver states (default: snapshots)")
+    out.add_argument("--log", metavar="FILE", help="append what is displayed as JSON lines")
+    out.add_argument("--target-accuracy", type=float, metavar="X",
+                     help="exit with status 3 if the test accuracy is below X, such as 0.97")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"1 or more, not {text}")
+    return value
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train as the options say; returns the exit status."""
+    began = time.monotonic()
+    param = _settings(options)
+    _check_folder(options.snapshot_dir)
+    dataset = DATASETS["digits"]()
+    solver = make_solver(param, dataset, options)
+    with _Report(solver, options.log, began) as report:
+        solver.solve(options.resume)
+    if solver.stop_requested:
+        print(f"stopped after iteration {solver.iter}; go on with --resume {solver.last_snapshot}")
+        return 130
+    print(f"{solver.iter} iterations in {time.monotonic() - began:.1f} s; "
+          f"weights: {_weights_of(solver.last_snapshot)}")
+    return _conclude(solver, options.target_accuracy, report)
+
+
+def _settings(options) -> SolverParameter:
+    """The SolverParameter with its net: of the solver file, the model, and the options."""
+    if options.solver:
+        param = solver_param(options.solver)
+        stem = Path(options.solver).stem
+    else:
+        param = models.load(options.model or "digits").solver()
+        stem = Path(options.model or "digits").stem
+    if options.model or not options.solver:
+        _give_net(param, models.load(options.model or "digits").net())
+    elif not param.HasField("net_param"):
+        _give_net(param, _only_net(param, options.solver))
+    if options.batch_size:
+        models.set_batch_size(param.net_param, options.batch_size)
+    if options.iterations:
+        param.max_iter = options.iterations
+    if options.lr is not None:
+        param.base_lr = options.lr
+    param.random_seed = options.seed
+    param.snapshot_prefix = os.path.join(options.snapshot_dir, stem)
+    return param
+
+
+def _give_net(param, net) -> None:
+    for field in ("net", "train_net", "train_net_param"):
+        param.ClearField(field)
+    param.net_param.CopyFrom(net)
+
+
+def _only_net(param, path):
+    """The net of a solver file that names one net for both training and testing."""
+    if not param.HasField("net"):
+        raise ParameterError(path, "a net: one for training and testing", "none",
+                             "name it in the file, or give --model.")
+    return read_net(param.net)
+
+
+def make_solver(param: SolverParameter, dataset: Dataset, options) -> Solver:
+    """A solver whose nets are fed the data set, where they have inputs to feed."""
+    inputs = [top for layer in param.net_param.layer if layer.type == "Input" for top in layer.top]
+    feeding = {}
+    if inputs:
+        if len(set(inputs)) != 2:
+            raise ParameterError("model", "two inputs, the data and its labels",
+                                 ", ".join(sorted(set(inputs))))
+        feeding = {"data": (dataset.x, dataset.y), "test_data": (dataset.test_x, dataset.test_y)}
+        # every sample of the test part once, whatever the file says about another data set's
+        del param.test_iter[:]
+        if not param.test_interval:
+            param.test_interval = param.max_iter + 1
+            param.test_initialization = False
+    solver = Solver(param, keep=[], device=options.device, **feeding)
+    if options.weights:
+        solver.net.copy_from(options.weights)
+    return solver
+
+
+def _check_folder(folder: str) -> None:
+    """Errors: ParameterError, before anything is trained, where snapshots could not be written."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        probe = Path(folder) / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ParameterError("--snapshot-dir", "a folder that can be written",
+                             f"'{folder}' ({error.strerror})", "give another one.") from None
+
+
+def _weights_of(state: str | None) -> str:
+    return (state or "none").replace(".solverstate", ".caffemodel")
+
+
+def _conclude(solver: Solver, target: float | None, report: _Report) -> int:
+    """Test, print the accuracy as the last line, and hold it against the target."""
+    if not solver.test_nets:
+        return 0
+    results = solver.test(0)
+    report.write(event="final", iteration=solver.iter, **results)
+    accuracy = next((results[name] for name in results if "acc" in name), None)
+    if accuracy is None:
+        print("test " + ", ".join(f"{name} = {value:.4f}" for name, value in results.items()))
+        return 0
+    missed = target is not None and accuracy < target
+    if missed:
+        print(f"below the target accuracy {target}")
+    print(f"test accuracy = {accuracy:.4f}")
+    return 3 if missed else 0
+
+
+class _Report:
+    """The progress bar and the log file."""
+
+    def __init__(self, solver: Solver, log: str | None, began: float):
+        self.solver, self.path, self.began = solver, log, began
+        self.numbers: dict[str, str] = {}
+
+    def __enter__(self) -> _Report:
+        from tqdm import tqdm
+        self.file = open(self.path, "a") if self.path else None
+        self.bar = tqdm(total=self.solver.param.max_iter, unit="it", dynamic_ncols=True,
+                        mininterval=0.2)
+        self.solver.add_callback(lambda: None, self._advance)
+        self.solver.listen(self._event)
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.bar.close()
+
+    def _advance(self) -> None:
+        self.bar.update(self.solver.iter + 1 - self.bar.n)
+
+    def _event(self, event: dict) -> None:
+        self.write(**event)
+        for name, value in event.items():
+            if name == "loss" and event["event"] == "test":
+                name = "test_loss"
+            if isinstance(value, float) and name != "lr":
+                self.numbers[name] = f"{value:.4f}"
+        self.bar.set_postfix(self.numbers, refresh=False)
+
+    def write(self, **event) -> None:
+        """One line of the log."""
+        if self.file:
+            event["seconds"] = round(time.monotonic() - self.began, 3)
+            print(json.dumps(event), file=self.file, flush=True)
