@@ -53,7 +53,7 @@ class Memory:
         return self._copy
 
     def _grow(self, count: int) -> None:
-        """Room for ``count`` elements; those that were there stay, as when Caffe reshapes."""
+        """Room for ``count`` elements; those that were there stay."""
         old = None if self.array is None else self.on_host(self.array.size).copy()
         self.array, self._copy, self._copy_is_newer = (
             self.backend.zeros((count,), self.dtype), None, False)

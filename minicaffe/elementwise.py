@@ -27,6 +27,6 @@ def where(condition, a, b):
     """``a`` where the condition holds, else ``b``.
 
     A function of our own because numba compiles ``numpy.where`` of single numbers into something a
-    hundred times slower than a choice; the compiled backend gives it the meaning ``a if .. else b``.
+    hundred times slower than a choice; the compiled backend reads it as ``a if .. else b``.
     """
     return numpy.where(condition, a, b)

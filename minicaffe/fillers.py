@@ -55,7 +55,7 @@ def uniform(param, shape, rng, where):
 
 @filler
 def gaussian(param, shape, rng, where):
-    """N(mean, std^2); with ``sparse`` about that many inputs of each output are not zero."""
+    """N(mean, std^2); with ``sparse`` each element stays with probability sparse / shape[0]."""
     values = rng.normal(param.mean, param.std, shape)
     if param.sparse != -1:
         if len(shape) < 1 or param.sparse < 0:

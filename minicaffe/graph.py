@@ -40,39 +40,64 @@ def _holds(rule, state) -> bool:
             and stages.isdisjoint(rule.not_stage))
 
 
+def add_loss_tops(net, missing_tops) -> None:
+    """Give each loss that names no top one of its layer's name, as old nets leave it out.
+
+    Args:
+        missing_tops: how many tops a layer needs more than it names, 0 for what is no loss.
+    """
+    taken = {blob for layer in net.layer for blob in layer.top}
+    for layer in net.layer:
+        for j in range(missing_tops(layer)):
+            name = layer.name if j == 0 else f"{layer.name}_{j}"
+            while name in taken:
+                name += "_top"
+            layer.top.append(name)
+            taken.add(name)
+
+
 def insert_splits(net, loss_weight_of) -> NetParameter:
     """The same net with a Split layer wherever a blob has several consumers.
 
     A Split's backward pass sums the diffs of its tops, so that every other layer may write its
-    bottom's diff without asking who else does.  Names are Caffe's: ``x_layer_0_split_0``.
+    bottom's diff without asking who else does.  That a blob counts in the loss is a use of it too:
+    the first copy is the loss.  Names are Caffe's: ``x_layer_0_split_0``.
 
     Args:
         loss_weight_of: the loss weight of (layer, index of its top), 0 for what is no loss.
 
-    Errors: NetError for a bottom that no layer before it makes, and for a top made twice.
+    Errors: NetError for a bottom that no layer before it makes, for a top made twice, and for a
+    layer in place on a blob that has another use.
     """
     makers, used = _connect(net)
     result = NetParameter()
     result.CopyFrom(net)
     del result.layer[:]
-    taken: Counter = Counter()
+    taken: dict[tuple[int, int], int] = {}  # how many copies of a split blob have a consumer
     for i, layer in enumerate(net.layer):
         copy = result.layer.add()
         copy.CopyFrom(layer)
         for j, maker in enumerate(makers[i]):
-            if used[maker] > 1:
+            if maker in taken:
+                _refuse_in_place(layer, j)
                 copy.bottom[j] = split_blob(net, maker, layer.bottom[j], taken[maker])
                 taken[maker] += 1
+        weights = [loss_weight_of(layer, j) for j in range(len(layer.top))]
         for j, blob in enumerate(layer.top):
-            uses = used[i, j]
-            if uses > 1:
-                weight = loss_weight_of(layer, j)
-                if weight:
-                    copy.loss_weight[:] = [w if k != j else 0 for k, w in enumerate(
-                        loss_weight_of(layer, k) for k in range(len(layer.top)))]
-                _add_split(result, net, (i, j), blob, uses + bool(weight), weight)
-                taken[i, j] += bool(weight)  # the first copy is the loss
+            copies = used[i, j] + bool(weights[j])
+            if used[i, j] and copies > 1:
+                _add_split(result, net, (i, j), blob, copies, weights[j])
+                taken[i, j] = int(bool(weights[j]))
+                if weights[j]:
+                    weights[j] = 0
+                    copy.loss_weight[:] = weights
     return result
+
+
+def _refuse_in_place(layer, j: int) -> None:
+    if j < len(layer.top) and layer.top[j] == layer.bottom[j]:
+        raise NetError(f"{layer.type} '{layer.name}'", "a top of its own: its bottom "
+                       f"'{layer.bottom[j]}' has another use, for which it must stay as it is")
 
 
 def split_blob(net, maker: tuple[int, int], blob: str, k: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -53,14 +53,15 @@ class Net(WeightFiles):
         self.weights_loaded = False
         self._hooks: dict[str, list[Callable]] = {name: [] for name in (
             "before_forward", "after_forward", "before_backward", "after_backward")}
-        state = NetState(phase=phase, level=level, stage=stages or [])
-        self.param = self._description(network_file, state)
+        self.param = self._description(
+            network_file, NetState(phase=phase, level=level, stage=stages or []))
         self.name = self.param.name or "net"
         wiring.build(self)
         self._keep = self._kept_names(keep)
         self._hidden: dict[str, frozenset[str]] = {}
         self._plan = Plan(self)
-        self._memory_shapes: object = None
+        self._memory_shapes: list[tuple[int, ...]] | None = None
+        self._backward_from = 0  # with keep: the layers below this one may run backward
         if weights is not None:
             self.copy_from(weights)
 
@@ -72,9 +73,11 @@ class Net(WeightFiles):
         if not param.layer:
             where = network_file if isinstance(network_file, str | Path) else "net"
             raise NetError(str(where), "one layer or more", "none")
+        state.stage.extend(set(param.state.stage).difference(state.stage))
         chosen = graph.filter_net(param, state)
         graph.check_types(chosen)
         chosen.state.CopyFrom(state)
+        graph.add_loss_tops(chosen, lambda layer: wiring.missing_tops(layer_class(layer), layer))
         return graph.insert_splits(chosen, lambda layer, j: wiring.loss_weight(
             layer_class(layer), layer, j))
 
@@ -107,10 +110,15 @@ class Net(WeightFiles):
     @property
     def blobs(self) -> Mapping[str, Blob]:
         """All blobs by name, in order; ``data`` and ``diff`` are NumPy arrays."""
-        self._place()
+        if self._memory_shapes is None:  # later, only where a forward pass begins
+            self._place()
         return OrderedDict(
             (name, NotKept(blob, self._hidden[name]) if name in self._hidden else blob.host)
             for name, blob in self.device_blobs.items())
+
+    @property
+    def _blob_names(self) -> list[str]:
+        return list(self.device_blobs)
 
     @property
     def params(self) -> Mapping[str, list[Blob]]:
@@ -152,11 +160,12 @@ class Net(WeightFiles):
         """
         first = 0 if start is None else self._layer_index(start)
         last = len(self.layers) - 1 if end is None else self._layer_index(end)
+        names = list(self.outputs if end is None else self.top_names[end]) + list(blobs or ())
+        self._need_readable("data", names)
         self._set("data", inputs, self.inputs, "inputs")
         if self.source is not None and not inputs and first == 0:
             self.source.fill(self, self.tick)
         self.run_forward(first, last)
-        names = list(self.outputs if end is None else self.top_names[end]) + list(blobs or ())
         return self._read("data", names)
 
     def backward(self, diffs: Sequence[str] | None = None, start: str | None = None,
@@ -171,9 +180,10 @@ class Net(WeightFiles):
         """
         first = len(self.layers) - 1 if start is None else self._layer_index(start)
         last = 0 if end is None else self._layer_index(end)
+        names = list(self.inputs if end is None else self.bottom_names[end]) + list(diffs or ())
+        self._need_readable("diff", names)
         self._set("diff", top_diffs, self.outputs, "outputs")
         self.run_backward(first, last)
-        names = list(self.inputs if end is None else self.bottom_names[end]) + list(diffs or ())
         return self._read("diff", names)
 
     def forward_pass(self) -> int:
@@ -187,8 +197,7 @@ class Net(WeightFiles):
         """The forward passes of layers ``first`` to ``last``, by index; nothing is returned."""
         last = len(self.layers) - 1 if last is None else last
         self._place()
-        if first > 0:
-            self._need_kept(self.param.layer[first].bottom, f"start='{self._layer_names[first]}'")
+        self._check_forward(first, last)
         if first == 0:
             for layer in self.layers:
                 layer.prepare(self.tick)
@@ -204,11 +213,9 @@ class Net(WeightFiles):
     def run_backward(self, first: int | None = None, last: int = 0) -> None:
         """The backward passes of layers ``first`` down to ``last``, by index."""
         first = len(self.layers) - 1 if first is None else first
-        if self._keep is not None and not self._has_backward:
-            raise KeepError(f"net '{self.name}'", "its memory was shared for forward passes alone",
-                            hint="make it with phase TRAIN, force_backward or keep='all'.")
-        if first < len(self.layers) - 1:
-            self._need_kept(self.param.layer[first].top, f"start='{self._layer_names[first]}'")
+        if self.phase != TRAIN:
+            wiring.refuse_labels(self)
+        self._check_backward(first, last)
         for step in self._plan.backward(first, last):
             for hook in self._hooks["before_backward"]:
                 hook(step.index)
@@ -279,9 +286,33 @@ class Net(WeightFiles):
             self._hidden = share_memory(self, self._keep, self._has_backward)
             self._memory_shapes = [blob.shape for blob in self.device_blobs.values()]
 
-    def _need_kept(self, names, what: str) -> None:
+    def _check_forward(self, first: int, last: int) -> None:
+        """Errors: KeepError where layers before ``first`` made what is needed and was not kept."""
+        made: set[str] = set()
+        for layer in self.param.layer[first:last + 1] if first and self._hidden else ():
+            self._need_kept("data", set(layer.bottom) - made, f"start='{self._layer_names[first]}'")
+            made.update(layer.top)
+        if first <= self._backward_from:
+            self._backward_from = last + 1
+
+    def _check_backward(self, first: int, last: int) -> None:
+        """Errors: KeepError where backward would read what other blobs have overwritten."""
+        if self._keep is not None and not self._has_backward:
+            raise KeepError(f"net '{self.name}'", "its memory was shared for forward passes alone",
+                            hint="make it with phase TRAIN, force_backward or keep='all'.")
+        if not self._hidden:
+            return
+        if first >= self._backward_from:
+            raise KeepError(f"net '{self.name}'", "what backward needs was not kept after the last "
+                            "backward pass", hint="run forward first, or make it with keep='all'.")
+        if first < len(self.layers) - 1:
+            self._need_kept("diff", self.param.layer[first].top,
+                            f"start='{self._layer_names[first]}'")
+        self._backward_from = last
+
+    def _need_kept(self, part: str, names: Iterable[str], what: str) -> None:
         for name in names:
-            if name in self._hidden:
+            if part in self._hidden.get(name, ()):
                 raise KeepError(f"net '{self.name}': {what}", f"blob '{name}' was not kept",
                                 hint=f"make the net with keep=['{name}'], or with keep='all'.")
 
@@ -303,12 +334,15 @@ class Net(WeightFiles):
                                  f"net.blobs['{name}'].reshape(...) gives it another.")
             target[...] = value
 
-    def _read(self, part: str, names: Sequence[str]) -> dict[str, numpy.ndarray]:
+    def _need_readable(self, part: str, names: Sequence[str]) -> None:
+        """Before a pass: that its results can be read.  Errors: ParameterError, KeepError."""
         blobs = self.blobs
         for name in names:
             if name not in blobs:
                 raise ParameterError(f"net '{self.name}'", "the name of a blob", f"'{name}'",
                                      nearest(name, blobs))
-        if part == "diff" and self._keep is not None:
-            names = [name for name in names if "diff" not in self._hidden.get(name, ())]
+        self._need_kept(part, names, "results")
+
+    def _read(self, part: str, names: Sequence[str]) -> dict[str, numpy.ndarray]:
+        blobs = self.blobs
         return {name: getattr(blobs[name], part) for name in names}

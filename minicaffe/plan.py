@@ -25,13 +25,22 @@ class Step:
         self.backward_needed = net.layer_need_backward[index]
         self.absorbed: Step | None = None
         self._shapes: list[tuple[int, ...]] | None = None
+        self._losses = [(blob, net.loss_weights[blob.name]) for blob in self.top
+                        if blob.name in net.loss_weights]
 
     def reshape(self) -> None:
-        """Let the layer size its tops if a bottom has another shape than before."""
+        """Let the layer size its tops if a bottom has another shape than before.
+
+        The diff of a loss that takes another size is its weight again, where backward starts.
+        """
         shapes = [blob.shape for blob in self.bottom]
         if shapes != self._shapes or self.layer.reshapes_always:
+            counts = [blob.count for blob, _ in self._losses]
             self.layer.reshape(self.bottom, self.top)
             self._shapes = shapes
+            for (blob, weight), count in zip(self._losses, counts):
+                if blob.count != count:
+                    blob.diff[...] = weight
 
     def forward(self, fused: bool) -> None:
         """Run the layer; ``fused`` with the one it absorbed."""
@@ -80,7 +89,7 @@ class Plan:
 def _fusible(step: Step, following: Step) -> bool:
     """A convolution with a ReLU in place behind it, on a backend whose epilogue takes it."""
     layer, relu = step.layer, following.layer
-    return (layer.takes_epilogue and relu.type in layer.backend.fuses
+    return (layer.takes_epilogue and relu.param.type in layer.backend.fuses
             and len(step.top) == 1 and following.bottom == step.top == following.top)
 
 
@@ -123,7 +132,7 @@ class _Life:
         self.first, self.last, self.size, self.written = 1 << 62, -1, 0, False
 
     def use(self, time: int, size: int, writes: bool) -> None:
-        if writes and time <= self.first:
+        if writes and time < self.first:
             self.written = True
         elif time < self.first:
             self.written = False  # read before any step wrote it: the user's, such as a loss weight
@@ -140,7 +149,7 @@ def _lifetimes(net: Net, with_backward: bool) -> dict[Memory, _Life]:
 
     layers = len(net.layers)
     for i in range(layers):
-        fed = net.layers[i].param.type == "Input"
+        fed = not net.layers[i].param.bottom  # by the user, or once: not anew in every pass
         for blob in net.bottoms_of(i):
             use(blob, "data", i, False)
         for blob in net.tops_of(i):
@@ -168,7 +177,7 @@ def _first_fit(lives: dict[Memory, _Life]) -> tuple[dict[Memory, int], int]:
     for memory, life in sorted(lives.items(), key=lambda item: -item[1].size):
         size = -(-life.size // 16) * 16  # whole cache lines
         offset = 0
-        for start, end, other in sorted(
+        for start, end, _ in sorted(
                 (entry for entry in placed if entry[2].first <= life.last
                  and life.first <= entry[2].last), key=lambda entry: entry[0]):
             if offset + size <= start:

@@ -90,13 +90,17 @@ class WeightFiles:
     def share_with(self, other: WeightFiles) -> None:
         """Let the parameters of layers of equal names live where those of another net do.
 
-        Errors: WeightsError where their shapes differ.
+        Errors: WeightsError where their numbers or shapes differ.
         """
         theirs = {layer.name: layer for layer in other.layers}
         for layer in self.layers:
             if not layer.parameters or layer.name not in theirs:
                 continue
-            for mine, its in zip(layer.parameters, theirs[layer.name].parameters):
+            shared = theirs[layer.name].parameters
+            if len(shared) != len(layer.parameters):
+                raise WeightsError(f"{layer.where}: to share", f"{len(layer.parameters)} "
+                                   "parameters", len(shared))
+            for mine, its in zip(layer.parameters, shared):
                 if mine.shape != its.shape:
                     raise WeightsError(f"{layer.where}: parameters to share", str(mine.shape),
                                        its.shape)

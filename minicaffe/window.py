@@ -17,8 +17,8 @@ class Window:
 
         output = floor((size + 2 * pad - e) / stride) + 1      (``ceil``: rounded up instead)
 
-    Rounded up, the last window may start in the padding behind the data; if there is padding,
-    such a window is dropped, as in Caffe.
+    Rounded up, the last window may start behind the data; if there is padding on any axis, such a
+    window is dropped, as in Caffe.
     """
 
     kernel: tuple[int, ...]
@@ -43,15 +43,13 @@ class Window:
         stride, pad = self.stride[axis], self.pad[axis]
         extent = self.dilation[axis] * (self.kernel[axis] - 1) + 1
         room = size + 2 * pad - extent
-        if room < 0:
+        positions = (math.ceil(room / stride) if self.ceil else room // stride) + 1
+        if positions < 1:
             raise ShapeError(
                 where, f"an input of at least {extent - 2 * pad} along spatial axis {axis} for "
                 f"kernel {self.kernel}, pad {self.pad}, dilation {self.dilation}", tuple(spatial),
                 "enlarge the input or the pad, or make the kernel smaller.")
-        if not self.ceil:
-            return room // stride + 1
-        positions = math.ceil(room / stride) + 1
-        if pad and (positions - 1) * stride >= size + pad:
+        if self.ceil and any(self.pad) and (positions - 1) * stride >= size + pad:
             positions -= 1
         return positions
 
@@ -88,15 +86,16 @@ class Window:
                                      "global_pooling: true", "none of them")
         stride = _per_axis(param, "stride", "stride", axes, where) or (1,) * axes
         pad = _per_axis(param, "pad", "pad", axes, where) or (0,) * axes
-        if any(p >= k for p, k in zip(pad, kernel)):
-            raise ParameterError(where, f"a pad smaller than the kernel {kernel}", pad)
         if param.global_pooling and (any(pad) or any(s != 1 for s in stride)):
             raise ParameterError(where, "pad 0 and stride 1 with global_pooling: true",
                                  f"pad {pad}, stride {stride}")
         ceil = param.round_mode == 0
         if param.HasField("ceil_mode"):
             ceil = param.ceil_mode
-        return cls._checked(kernel, stride, pad, (1,) * axes, ceil, where)
+        window = cls._checked(kernel, stride, pad, (1,) * axes, ceil, where)
+        if any(p >= k for p, k in zip(pad, kernel)):
+            raise ParameterError(where, f"a pad smaller than the kernel {kernel}", pad)
+        return window
 
     @classmethod
     def _checked(cls, kernel, stride, pad, dilation, ceil, where) -> Window:

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .blob import Blob
 from .errors import NetError, WeightsError
-from .layer import Layer, check_counts, make_layer
+from .layer import TRAIN, Layer, check_counts, make_layer
 from .proto import ParamSpec
 
 if TYPE_CHECKING:
     from .net import Net
 
 
+MULTIPLIERS = ("lr_mult", "decay_mult")
+
+
 @dataclass
 class Parameter:
-    """A learnable blob: with those that share it, one thing to the solver."""
+    """A learnable blob: with those that share it, one thing to the solver.
+
+    given: which of the multipliers the net states, in this layer or in one that shares the blob.
+    """
 
     blob: Blob
     layer: str
     index: int
     lr_mult: float = 1.0
     decay_mult: float = 1.0
+    given: set[str] = field(default_factory=set)
+
+
+def missing_tops(cls: type[Layer], param) -> int:
+    """How many tops a loss needs more than it names; Caffe makes those itself."""
+    least = cls.tops if isinstance(cls.tops, int) else cls.tops[0]
+    return max(0, least - len(param.top)) if cls.is_loss else 0
 
 
 def loss_weight(cls: type[Layer], param, top: int) -> float:
@@ -58,7 +71,8 @@ def build(net: Net) -> None:
         layer.setup(net.bottoms_of(index), net.tops_of(index))
         layer.reshape(net.bottoms_of(index), net.tops_of(index))
         learns = _parameters(net, layer, owners)
-        need = learns or any(net.bottom_need_backward[-1])
+        need = (learns or any(net.bottom_need_backward[-1])
+                or any(needs_gradient[name] for name in param.bottom))
         net.layer_need_backward.append(need)
         needs_gradient.update((name, need) for name in param.top)
         for name in param.bottom:
@@ -67,8 +81,10 @@ def build(net: Net) -> None:
         if param.type == "Input":
             net.inputs.extend(param.top)
         _losses(net, layer)
-    net.outputs = list(unused)
+    net.outputs = sorted(unused)
     _route(net)
+    if net.phase == TRAIN:
+        refuse_labels(net)
 
 
 def _make(net: Net, param) -> Layer:
@@ -113,7 +129,8 @@ def _parameters(net: Net, layer: Layer, owners: dict[str, Parameter]) -> bool:
     learns = False
     for index, blob in enumerate(layer.parameters):
         spec = specs[index] if index < len(specs) else ParamSpec()
-        mine = Parameter(blob, layer.name, index, spec.lr_mult, spec.decay_mult)
+        mine = Parameter(blob, layer.name, index, spec.lr_mult, spec.decay_mult,
+                         {what for what in MULTIPLIERS if spec.HasField(what)})
         if spec.name and spec.name in owners:
             _share(layer, mine, spec, owners[spec.name])
             mine = owners[spec.name]
@@ -127,6 +144,7 @@ def _parameters(net: Net, layer: Layer, owners: dict[str, Parameter]) -> bool:
 
 
 def _share(layer: Layer, mine: Parameter, spec, owner: Parameter) -> None:
+    """Let a parameter be its owner's; a multiplier that the owner left open may be given here."""
     strict = spec.share_mode == ParamSpec.STRICT
     fits = (mine.blob.shape == owner.blob.shape if strict
             else mine.blob.count == owner.blob.count)
@@ -135,12 +153,13 @@ def _share(layer: Layer, mine: Parameter, spec, owner: Parameter) -> None:
                            f"the shape {owner.blob.shape} of its owner, layer '{owner.layer}'",
                            mine.blob.shape,
                            "share_mode: PERMISSIVE asks for equal counts alone." if strict else "")
-    for what in ("lr_mult", "decay_mult"):
-        if spec.HasField(what):
-            if getattr(spec, what) != getattr(owner, what):
-                raise NetError(f"{layer.where}: parameter '{spec.name}'", f"the {what} "
-                               f"{getattr(owner, what)} of its owner, layer '{owner.layer}'",
-                               getattr(mine, what), "leave it out here.")
+    for what in mine.given:
+        if what in owner.given and getattr(mine, what) != getattr(owner, what):
+            raise NetError(f"{layer.where}: parameter '{spec.name}'", f"the {what} "
+                           f"{getattr(owner, what)} of its owner, layer '{owner.layer}'",
+                           getattr(mine, what), "leave it out here.")
+        setattr(owner, what, getattr(mine, what))
+        owner.given.add(what)
     mine.blob.share(owner.blob)
 
 
@@ -170,7 +189,6 @@ def _route(net: Net) -> None:
                        if not wanted)
         if net.param.force_backward:
             _force(net, i)
-        _refuse_labels(net, i, layer)
 
 
 def _force(net: Net, i: int) -> None:
@@ -181,12 +199,12 @@ def _force(net: Net, i: int) -> None:
     layer.param_propagate_down[:] = [True] * len(layer.parameters)
 
 
-def _refuse_labels(net: Net, i: int, layer: Layer) -> None:
-    if not net.layer_need_backward[i]:
-        return
-    for j in layer.no_gradient:
-        if j < len(net.bottom_need_backward[i]) and net.bottom_need_backward[i][j]:
-            name = net.param.layer[i].bottom[j]
-            raise NetError(layer.where, f"a bottom {j} ('{name}') that no learning layer makes: it "
-                           "has no gradient to give", hint="propagate_down: true for the other "
-                           "bottoms, false for this one.")
+def refuse_labels(net: Net) -> None:
+    """Errors: NetError where backward would ask a layer for a gradient that it does not have."""
+    for i, layer in enumerate(net.layers):
+        for j in layer.no_gradient if net.layer_need_backward[i] else ():
+            if j < len(net.bottom_need_backward[i]) and net.bottom_need_backward[i][j]:
+                name = net.param.layer[i].bottom[j]
+                raise NetError(layer.where, f"a bottom {j} ('{name}') that no learning layer "
+                               "makes: it has no gradient to give", hint="propagate_down: true "
+                               "for the other bottoms, false for this one.")

@@ -14,7 +14,7 @@ from .source import Dataset
 
 
 def load_digits() -> Dataset:
-    """Pictures (N, 1, 8, 8) scaled to 0 .. 1; the last 20 % of a fixed shuffle are the test part."""
+    """Pictures (N, 1, 8, 8), 0 .. 1; the last 20 % of a fixed shuffle are the test part."""
     with numpy.load(Path(__file__).with_name("digits.npz")) as stored:
         images, labels = stored["images"], stored["labels"]
     order = numpy.random.RandomState(0).permutation(len(images))  # a stream NumPy never changes

@@ -15,6 +15,7 @@ class Im2col:
 
     def __init__(self, backend, window: Window, group: int):
         self.backend, self.window, self.group = backend, window, group
+        self.uses_columns = not window.is_pointwise  # whether backward can use forward's
 
     def forward(self, x, w, b, y, slope=None, **columns):
         self.backend.conv_forward(x, w, b, y, self.window, self.group, slope, **columns)
@@ -28,6 +29,10 @@ class Im2col:
 
 class Direct(Im2col):
     """The sums of the definition, one multiplication after the other; no column matrix."""
+
+    def __init__(self, backend, window: Window, group: int):
+        super().__init__(backend, window, group)
+        self.uses_columns = False
 
     def forward(self, x, w, b, y, slope=None):
         self.backend.direct_forward(x, w, b, y, self.window, self.group)
@@ -45,7 +50,7 @@ class Transposed(Im2col):
     """The gradients as convolutions: of dy with the rotated filters, of x with dy.
 
     Stride 1, one channel, one filter: the input pixel a met weight w[i] in output pixel a - i, so
-    ``dx[a] = sum over i of w[i] * dy[a - i]``: dy, in a border of kernel - 1 zeros, cross-correlated
+    ``dx[a] = sum over i of w[i] * dy[a - i]``: dy, in a border of kernel - 1 zeros, correlated
     with w rotated by 180 degrees.  A stride s left out s - 1 of s output pixels: zeros inserted
     into dy bring it back to stride 1.  Several filters: their sum.
     Likewise ``dw[i] = sum over p of dy[p] * x[p * s + i]`` is x cross-correlated with dy.

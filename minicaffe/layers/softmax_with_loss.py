@@ -44,7 +44,7 @@ class SoftmaxWithLoss(Layer):
         self.classes = self.axis(self.param.softmax_param.axis, x)
         places = x.count // max(1, x.shape[self.classes])
         self.expect(label.count == places, f"{places} labels, one for each score vector of "
-                    f"{x.shape}", label.shape, "softmax_param { axis } tells where the classes are.")
+                    f"{x.shape}", label.shape, "softmax_param { axis } tells where they are.")
         self.prob = self.buffer(x.shape)
         outer, self.C, inner = as_classes(self.prob, self.classes).shape
         xp = self.xp

@@ -28,8 +28,6 @@ def solver_param(param: str | PathLike | SolverParameter) -> SolverParameter:
         if solver.HasField(field):
             setattr(solver, field, _found(getattr(solver, field), folder))
     solver.test_net[:] = [_found(path, folder) for path in solver.test_net]
-    if not solver.HasField("snapshot_prefix"):
-        solver.snapshot_prefix = str(Path(param).with_suffix(""))
     return solver
 
 

@@ -9,8 +9,19 @@ from __future__ import annotations
 import numpy
 
 from .gemm import DEPTH, multiply, pack
-from .jit import compiled, shared
-from .microkernel import COLUMNS, ROWS, add_vector, copy_vector, multiply_tile
+from .jit import compiled
+from .shares import shared
+from .microkernel import (
+    COLUMNS,
+    LANES,
+    ROWS,
+    add_vector,
+    clear_floats,
+    copy_floats,
+    copy_vector,
+    finish_vector,
+    multiply_tile,
+)
 from .tables import tables
 from .workspace import Workspace, strided, zeros
 
@@ -23,8 +34,7 @@ def _copy_in(x, x_at, t, image, at):
     for row in range(len(t.line)):
         source, target = x_at + row * t.width, at + t.line[row]
         if t.step == 1:
-            for i in range(t.width):
-                image[target + t.pad + i] = x[source + i]
+            copy_floats(x, source, image, target + t.pad, t.width)
         else:
             for i in range(t.width):
                 place = i + t.pad
@@ -37,18 +47,11 @@ def _copy_out(image, at, t, x, x_at):
     for row in range(len(t.line)):
         source, target = at + t.line[row], x_at + row * t.width
         if t.step == 1:
-            for i in range(t.width):
-                x[target + i] = image[source + t.pad + i]
+            copy_floats(image, source + t.pad, x, target, t.width)
         else:
             for i in range(t.width):
                 place = i + t.pad
                 x[target + i] = image[source + place % t.step * t.phase + place // t.step]
-
-
-@compiled
-def _clear(array, start, end):
-    for i in range(start, end):
-        array[i] = 0
 
 
 # ------------------------------------------------------------------------------------- forward
@@ -66,15 +69,9 @@ def _im2col(image, at, t, panel, columns, columns_at):
 def _finish(result, at, rows, count, bias, bias_at, slope, y, y_at, pixels):
     """``y = result + bias``, and a ReLU with a slope; the slope 1 leaves everything as it is."""
     for i in range(rows):
-        source, target, b = at + i * COLUMNS, y_at + i * pixels, bias[bias_at + i]
-        if count == COLUMNS:
-            for j in range(COLUMNS):
-                value = result[source + j] + b
-                y[target + j] = value if value > 0 else slope * value
-        else:
-            for j in range(count):
-                value = result[source + j] + b
-                y[target + j] = value if value > 0 else slope * value
+        for j in range(0, count, LANES):
+            finish_vector(result, at + i * COLUMNS + j, bias[bias_at + i], slope,
+                          y, y_at + i * pixels + j, count - j)
 
 
 @shared
@@ -85,7 +82,7 @@ def _forward(part, parts, images, group, outputs, x, w, bias, slope, y, t, row, 
     at, columns_at = part * t.image, part * columns_size
     result_at = part * len(row) * COLUMNS
     input_size = len(t.line) * t.width
-    _clear(padded, at, at + t.image)
+    clear_floats(padded, at, t.image)
     held = -1
     for unit in range(images * panels * part // parts, images * panels * (part + 1) // parts):
         image, panel = unit // panels, unit % panels
@@ -128,12 +125,12 @@ def _weight(part, parts, batch, batches, group, outputs, x, dy, t, padded, panel
     units = batches * group * blocks
     at, panel_at = part * t.image, part * DEPTH * COLUMNS
     size = (len(t.tap) + 1) * COLUMNS
-    _clear(padded, at, at + t.image)
+    clear_floats(padded, at, t.image)
     for unit in range(units * part // parts, units * (part + 1) // parts):
         piece, g, block = unit // (group * blocks), unit // blocks % group, unit % blocks
         count = min(COLUMNS, outputs - block * COLUMNS)
         total = unit * size
-        _clear(sums, total, total + size)
+        clear_floats(sums, total, size)
         for n in range(batch * piece // batches, batch * (piece + 1) // batches):
             image = n * group + g
             _copy_in(x, image * len(t.line) * t.width, t, padded, at)
@@ -146,8 +143,8 @@ def _weight(part, parts, batch, batches, group, outputs, x, dy, t, padded, panel
                                   panels, panel_at, sums, total + k * COLUMNS)
                 bias_at = total + len(t.tap) * COLUMNS
                 for q in range(depth):
-                    for j in range(COLUMNS):
-                        sums[bias_at + j] += panels[panel_at + q * COLUMNS + j]
+                    for j in range(0, COLUMNS, LANES):
+                        add_vector(panels, panel_at + q * COLUMNS + j, sums, bias_at + j, LANES)
 
 
 @shared
@@ -158,8 +155,8 @@ def _add_sums(part, parts, batches, group, outputs, t, sums, dw, db):
     for unit in range(units * part // parts, units * (part + 1) // parts):
         first = unit // blocks * outputs + unit % blocks * COLUMNS
         for piece in range(1, batches):
-            for i in range(size):
-                sums[unit * size + i] += sums[(piece * units + unit) * size + i]
+            for i in range(0, size, LANES):
+                add_vector(sums, (piece * units + unit) * size + i, sums, unit * size + i, LANES)
         for j in range(min(COLUMNS, outputs - unit % blocks * COLUMNS)):
             for k in range(t.depth):
                 dw[(first + j) * t.depth + k] += sums[unit * size + k * COLUMNS + j]
@@ -203,7 +200,7 @@ def _data(part, parts, images, group, outputs, dy, w, dx, t, row, col,
     """One thread's share: some images."""
     at, panel_at, result_at = part * t.image, part * outputs * COLUMNS, part * DEPTH * COLUMNS
     for image in range(images * part // parts, images * (part + 1) // parts):
-        _clear(padded, at, at + t.image)
+        clear_floats(padded, at, t.image)
         w_at = image % group * outputs * t.depth
         for panel in range(len(t.first) - 1):
             first = panel * COLUMNS

@@ -22,7 +22,8 @@ from numba.core.untyped_passes import IRProcessing
 from numba.extending import overload
 
 from ... import elementwise
-from .jit import compiled, shared
+from .jit import compiled
+from .shares import shared
 
 log = logging.getLogger("minicaffe")
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy
 
-from .jit import compiled, shared
-from .microkernel import COLUMNS, LANES, ROWS, multiply_tile
+from .jit import compiled
+from .shares import shared
+from .microkernel import COLUMNS, LANES, ROWS, clear_floats, copy_floats, multiply_tile
 from .workspace import Workspace, strided
 
 DEPTH = 384  # rows of a panel at a time: 48 KiB, which stay in the second-level cache
@@ -24,8 +25,7 @@ def multiply(height, depth, a, a_at, row, row_at, col, panel, panel_at, result, 
 
     A's element (i, k) is ``a[a_at + row[row_at + i] + col[k]]``.
     """
-    for i in range(result_at, result_at + (height + ROWS - 1) // ROWS * ROWS * COLUMNS):
-        result[i] = 0
+    clear_floats(result, result_at, (height + ROWS - 1) // ROWS * ROWS * COLUMNS)
     for k in range(0, depth, DEPTH):
         for i in range(0, height, ROWS):
             multiply_tile(min(DEPTH, depth - k), a, a_at, row, row_at + i, col, k,
@@ -38,13 +38,7 @@ def pack(count, k_first, k_end, b, b_at, k_stride, j_stride, panel, panel_at):
     """
     if j_stride == 1:
         for k in range(k_first, k_end):
-            source, target = b_at + k * k_stride, panel_at + k * COLUMNS
-            if count == COLUMNS:
-                for j in range(COLUMNS):
-                    panel[target + j] = b[source + j]
-            else:
-                for j in range(count):
-                    panel[target + j] = b[source + j]
+            copy_floats(b, b_at + k * k_stride, panel, panel_at + k * COLUMNS, count)
         return
     for k in range(k_first, k_end, LANES):  # of a few rows at a time the panel stays in the cache
         for j in range(count):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import inspect
 import logging
 import os
 import shutil
@@ -24,7 +23,6 @@ from pathlib import Path
 import llvmlite
 import llvmlite.binding
 import numba
-import numpy
 from numba.core import event
 
 log = logging.getLogger("minicaffe")
@@ -51,40 +49,6 @@ def compiled(function: Callable | None = None, *, formula: bool = False, cache: 
     with _caching_in(folder):
         return numba.njit(cache=folder is not None, nogil=True, error_model="numpy",
                           **options)(function)
-
-
-_ALL = """
-def {name}(threads, {arguments}):
-    for part in prange(threads):
-        share(numpy.int64(part), threads, {arguments})
-"""
-
-
-def shared(function: Callable | None = None, **options):
-    """Decorate ``function(part, parts, ...)``, which does one share of some work: call it as
-    ``function(threads, ...)``, and that many threads do one share each.
-
-    One thread alone calls the function itself, without a parallel region.
-    """
-    if function is None:
-        return functools.partial(shared, **options)
-    share = compiled(function, **options)
-    arguments = ", ".join(list(inspect.signature(function).parameters)[2:])
-    source = _ALL.format(name=function.__name__ + "_all", arguments=arguments)
-    names = {"share": share, "numpy": numpy, "prange": numba.prange, "__name__": __name__}
-    exec(compile(source, function.__code__.co_filename, "exec"), names)  # for numba's cache
-    everything = names[function.__name__ + "_all"]
-    everything.__qualname__ = function.__qualname__ + "_all"
-    everything = compiled(everything, parallel=True, **options)
-
-    @functools.wraps(function)
-    def run(threads, *arguments):
-        if threads == 1:
-            share(0, 1, *arguments)
-        else:
-            everything(threads, *arguments)
-
-    return run
 
 
 @contextmanager

@@ -87,16 +87,60 @@ def copy_vector(typing_context, source, source_at, target, target_at):
 
 
 @intrinsic
+def copy_floats(typing_context, source, source_at, target, target_at, count):
+    """``target[:count] = source[:count]``."""
+    def generate(context, builder, signature, args):
+        source = _pointer(context, builder, signature.args[0], args[0], args[1])
+        target = _pointer(context, builder, signature.args[2], args[2], args[3])
+        cgutils.raw_memcpy(builder, target, source, args[4], 4)
+        return context.get_dummy_value()
+
+    return types.void(source, source_at, target, target_at, count), generate
+
+
+@intrinsic
+def clear_floats(typing_context, target, target_at, count):
+    """``target[:count] = 0``."""
+    def generate(context, builder, signature, args):
+        target = _pointer(context, builder, signature.args[0], args[0], args[1])
+        cgutils.memset(builder, target, builder.mul(args[2], _int(4)), 0)
+        return context.get_dummy_value()
+
+    return types.void(target, target_at, count), generate
+
+
+@intrinsic
+def finish_vector(typing_context, source, source_at, bias, slope, target, target_at, count):
+    """``target[:count] = v if v > 0 else slope * v`` with ``v = source + bias``, count <= LANES."""
+    def generate(context, builder, signature, args):
+        source = _pointer(context, builder, signature.args[0], args[0], args[1])
+        target = _as_vector(builder, _pointer(context, builder, signature.args[4],
+                                              args[4], args[5]))
+        values = builder.fadd(builder.load(_as_vector(builder, source), align=4),
+                              _broadcast(builder, args[2]))
+        positive = builder.fcmp_ordered(">", values, ir.Constant(_vector, [0.0] * LANES))
+        values = builder.select(positive, values,
+                                builder.fmul(_broadcast(builder, args[3]), values))
+        with builder.if_else(builder.icmp_signed(">=", args[6], _int(LANES))) as (full, rest):
+            with full:
+                builder.store(values, target, align=4)
+            with rest:
+                _store_some(builder, values, target, args[6])
+        return context.get_dummy_value()
+
+    given = [source, source_at, bias, slope, target, target_at, count]
+    return types.void(*given), generate
+
+
+@intrinsic
 def add_vector(typing_context, source, source_at, target, target_at, count):
     """``target[:count] += source[:count]`` for a count of at most LANES."""
     def generate(context, builder, signature, args):
         source = _pointer(context, builder, signature.args[0], args[0], args[1])
         target = _as_vector(builder, _pointer(context, builder, signature.args[2],
                                               args[2], args[3]))
-        count = builder.trunc(args[4], _lane)
-        lanes = ir.Constant(ir.VectorType(_lane, LANES), list(range(LANES)))
-        wanted = builder.icmp_signed("<", lanes, _broadcast(builder, count))
-        values = builder.select(wanted, builder.load(_as_vector(builder, source), align=4),
+        values = builder.select(_first_lanes(builder, args[4]),
+                                builder.load(_as_vector(builder, source), align=4),
                                 ir.Constant(_vector, [0.0] * LANES))
         total = builder.fadd(builder.load(target, align=4), values)
         builder.store(total, target, align=4)
@@ -121,6 +165,21 @@ def _broadcast(builder, value):
     first = builder.insert_element(empty, value, _lane(0))
     return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(_lane, LANES),
                                                             [0] * LANES))
+
+
+def _first_lanes(builder, count):
+    """A mask of the first ``count`` lanes."""
+    lanes = ir.Constant(ir.VectorType(_lane, LANES), list(range(LANES)))
+    return builder.icmp_signed("<", lanes, _broadcast(builder, builder.trunc(count, _lane)))
+
+
+def _store_some(builder, values, target, count):
+    """Store the first ``count`` lanes and touch nothing behind them."""
+    mask = _first_lanes(builder, count)
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(ir.VoidType(), [_vector, target.type, _lane, mask.type]),
+        f"llvm.masked.store.v{LANES}f32.p0")
+    builder.call(function, [values, target, _lane(4), mask])
 
 
 def _multiply_add(builder, a, b, c):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy
 
-from .jit import compiled, shared
+from .jit import compiled
+from .shares import shared
 
 
 @shared

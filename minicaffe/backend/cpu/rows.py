@@ -6,7 +6,7 @@ import math
 
 import numpy
 
-from .jit import shared
+from .shares import shared
 
 
 @shared

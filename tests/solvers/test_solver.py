@@ -1,0 +1,213 @@
+"""The training loop: what happens in which iteration, and what it says."""
+
+import json
+import math
+import os
+import signal
+
+import numpy
+import pytest
+
+import minicaffe as caffe
+from minicaffe.errors import ParameterError, ShapeError, TrainingError
+from minicaffe.proto import SolverParameter
+from minicaffe.solvers import SGDSolver, Solver
+
+from .common import digits_solver, equal_bits, weights
+
+NET = """
+layer { name: "data" type: "DummyData" top: "x" top: "label"
+  dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 }
+    data_filler { type: "gaussian" } data_filler { type: "constant" value: 1 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+
+
+def write(folder, text, **files):
+    (folder / "net.prototxt").write_text(NET)
+    path = folder / "solver.prototxt"
+    path.write_text('net: "net.prototxt"\n' + text)
+    return path
+
+
+BASICS = 'base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: 10\n'
+
+
+def test_a_solver_file_gives_the_solver_of_its_type(tmp_path):
+    solver = caffe.get_solver(str(write(tmp_path, BASICS)))
+    assert type(solver) is SGDSolver
+    assert type(Solver(str(tmp_path / "solver.prototxt"))) is SGDSolver
+    assert type(caffe.SGDSolver(str(tmp_path / "solver.prototxt"))) is SGDSolver
+    assert solver.iter == 0 and solver.lr == pytest.approx(0.1) and solver.test_nets == []
+    solver.step(3)
+    assert solver.iter == 3
+    solver.solve()
+    assert solver.iter == 10
+    assert (tmp_path / "solver_iter_10.caffemodel").is_file()  # beside the solver file
+
+
+def test_training_brings_the_loss_down(tmp_path):
+    solver = caffe.get_solver(write(tmp_path, BASICS + "average_loss: 1 snapshot_after_train: 0"))
+    solver.step(1)
+    first = solver.loss
+    solver.step(30)
+    assert solver.loss < 0.5 * first
+
+
+def test_average_loss_is_the_mean_of_the_last_ones(tmp_path):
+    solver = caffe.get_solver(write(tmp_path, BASICS + "average_loss: 3"))
+    assert math.isnan(solver.loss)
+    losses = []
+    for _ in range(5):
+        solver.step(1)
+        losses.append(float(solver.net.blobs["loss"].data))
+    assert solver.loss == pytest.approx(sum(losses[-3:]) / 3)
+
+
+def test_iter_size_is_one_batch_of_all_its_passes():
+    whole = digits_solver(batch_size=32)
+    parts = digits_solver(batch_size=16, iter_size=2)
+    for solver in (whole, parts):  # the masks of dropout would differ
+        solver.net.layer_dict["drop"].ratio = 0.0
+        solver.net.layer_dict["drop"].scale = 1.0
+        solver.step(3)
+    for a, b in zip(weights(whole), weights(parts)):
+        numpy.testing.assert_allclose(a, b, atol=2e-6)
+
+
+def test_clip_gradients_limits_the_norm_of_all_diffs():
+    free, clipped = digits_solver(), digits_solver(clip_gradients=0.01)
+    before = weights(free)
+    for solver in (free, clipped):
+        solver.param.weight_decay = 0
+        for parameter in solver.net.learnable:
+            parameter.lr_mult = 1
+        solver.step(1)
+    moved = math.sqrt(sum(((a - b) ** 2).sum() for a, b in zip(before, weights(clipped))))
+    assert moved == pytest.approx(0.01 * clipped.lr, rel=1e-3)
+    assert math.sqrt(sum(((a - b) ** 2).sum() for a, b in zip(before, weights(free)))) > moved
+
+
+def test_tests_happen_at_intervals_and_cover_the_test_part_once():
+    solver = digits_solver(test_interval=5)
+    events = []
+    solver.listen(events.append)
+    seen = []
+    fill = solver.test_nets[0].source.fill
+    solver.test_nets[0].source.fill = lambda net, tick: seen.append(fill(net, tick)) or seen[-1]
+    solver.step(10)
+    tests = [event for event in events if event["event"] == "test"]
+    assert [event["iteration"] for event in tests] == [0, 5]
+    assert sum(seen) == 2 * 359
+    assert 0 <= tests[0]["accuracy"] <= 1
+
+
+def test_accuracy_is_the_mean_over_samples_not_over_batches():
+    solver = digits_solver(test_interval=5, batch_size=200)  # 359 = 200 + 159
+    solver.step(8)
+    accuracy = solver.test()["accuracy"]
+    assert (accuracy * 359) == pytest.approx(round(accuracy * 359), abs=1e-4)
+
+
+def test_displays_are_told_to_listeners():
+    solver = digits_solver(display=4)
+    events = []
+    solver.listen(events.append)
+    solver.step(9)
+    assert [e["iteration"] for e in events if e["event"] == "train"] == [0, 4, 8]
+    assert json.loads(json.dumps(events))[0]["lr"] == pytest.approx(0.05)
+
+
+def test_callbacks_see_each_iteration():
+    solver, calls = digits_solver(), []
+    solver.add_callback(lambda: calls.append(("start", solver.iter)),
+                        lambda: calls.append(("gradients", solver.iter)))
+    solver.step(2)
+    assert calls == [("start", 0), ("gradients", 0), ("start", 1), ("gradients", 1)]
+
+
+def test_keep_nothing_trains_to_the_same_bits():
+    kept, shared = digits_solver(), digits_solver(keep=[])
+    kept.step(10)
+    shared.step(10)
+    assert equal_bits(weights(kept), weights(shared))
+
+
+def test_an_interrupt_finishes_the_iteration_and_leaves_a_snapshot(tmp_path):
+    solver = digits_solver(tmp_path, max_iter=1000)
+
+    def press():
+        if solver.iter == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+    solver.add_callback(press, lambda: None)
+    before = signal.getsignal(signal.SIGINT)
+    solver.solve()
+    assert solver.stop_requested and solver.iter == 8
+    assert (tmp_path / "snap_iter_8.solverstate").is_file()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_loss_that_is_no_number_names_iteration_layer_and_snapshot(tmp_path):
+    solver = digits_solver(tmp_path, display=2, snapshot=3)
+    solver.step(4)
+
+    def poison():
+        if solver.iter == 5:
+            solver.net.params["conv2"][0].data[0] = numpy.nan
+    solver.add_callback(poison, lambda: None)
+    with pytest.raises(TrainingError) as caught:
+        solver.step(10)
+    text = str(caught.value)
+    assert "training at iteration 6: expected a finite loss, got nan" in text
+    assert "parameter that is not finite is 0 of layer 'conv1'" in text or "conv2" in text
+    assert "last good snapshot: " in text and "snap_iter_3.solverstate" in text
+    assert not (tmp_path / "snap_iter_6.caffemodel").exists()
+
+
+@pytest.mark.parametrize("keep", ["all", []])
+def test_the_layer_where_numbers_overflow_is_found(keep):
+    solver = digits_solver(display=1, keep=keep)
+    solver.net.params["conv2"][0].data[...] = 1e30
+    solver.net.params["ip1"][0].data[...] = 1e30
+    with pytest.raises(TrainingError, match="the first blob that is not finite is 'ip1', made "
+                                            "by layer 'ip1'"):
+        solver.step(1)
+
+
+def test_no_snapshot_holds_a_nan(tmp_path):
+    solver = digits_solver(tmp_path)
+    solver.net.params["ip1"][1].data[0] = numpy.inf
+    with pytest.raises(TrainingError, match="snapshot at iteration 0: expected finite parameters, "
+                                            "got NaN or infinity in parameter 1 of layer 'ip1'"):
+        solver.snapshot()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_in_the_solver_are_told(tmp_path):
+    for text, message in [
+        ("base_lr: 0.1 lr_policy: 'fixed' iter_size: 0", "iter_size: expected 1 or more, got 0"),
+        ("base_lr: 0.1 lr_policy: 'fixed' regularization_type: 'L3'",
+         "regularization_type: expected 'L1' or 'L2', got 'L3'"),
+        ("base_lr: 0.1 lr_policy: 'fixed' type: 'SGDD'", "type: expected one of .*SGD.*'SGDD'"),
+        ("base_lr: 0.1 lr_policy: 'fixed' train_net: 'x'",
+         "solver: expected one of net, net_param, .*, got net and train_net"),
+        ("base_lr: 0.1 lr_policy: 'fixed' test_iter: 1 test_iter: 2 test_state { stage: 'x' }",
+         "test_state: expected one for each of 2 test nets, got 1"),
+    ]:
+        with pytest.raises(ParameterError, match=message):
+            caffe.get_solver(write(tmp_path, text))
+    with pytest.raises(ParameterError, match="expected max_iter, got none"):
+        caffe.get_solver(write(tmp_path, "base_lr: 0.1 lr_policy: 'fixed'")).solve()
+
+
+def test_data_must_fit_the_net():
+    with pytest.raises(ShapeError, match=r"samples of shape \(1, 8, 8\), got \(8, 8\)"):
+        solver = digits_solver()
+        solver.net.source.arrays["data"] = numpy.zeros((1438, 8, 8), "f4")
+        solver.step(1)
+    param = SolverParameter(base_lr=0.1, lr_policy="fixed")
+    param.net_param.CopyFrom(digits_solver().net.param)
+    with pytest.raises(ParameterError, match="data: expected an array for each of the inputs"):
+        Solver(param, data=(numpy.zeros((4, 1, 8, 8)),))
