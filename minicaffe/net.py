@@ -288,10 +288,10 @@ class Net(WeightFiles):
 
     def _check_forward(self, first: int, last: int) -> None:
         """Errors: KeepError where layers before ``first`` made what is needed and was not kept."""
-        made: set[str] = set()
-        for layer in self.param.layer[first:last + 1] if first and self._hidden else ():
-            self._need_kept("data", set(layer.bottom) - made, f"start='{self._layer_names[first]}'")
-            made.update(layer.top)
+        if first:
+            self._need_kept("data", ((layer.bottom, layer.top)
+                                     for layer in self.param.layer[first:last + 1]),
+                            f"start='{self._layer_names[first]}'")
         if first <= self._backward_from:
             self._backward_from = last + 1
 
@@ -300,21 +300,28 @@ class Net(WeightFiles):
         if self._keep is not None and not self._has_backward:
             raise KeepError(f"net '{self.name}'", "its memory was shared for forward passes alone",
                             hint="make it with phase TRAIN, force_backward or keep='all'.")
-        if not self._hidden:
-            return
-        if first >= self._backward_from:
+        if self._hidden and first >= self._backward_from:
             raise KeepError(f"net '{self.name}'", "what backward needs was not kept after the last "
                             "backward pass", hint="run forward first, or make it with keep='all'.")
         if first < len(self.layers) - 1:
-            self._need_kept("diff", self.param.layer[first].top,
-                            f"start='{self._layer_names[first]}'")
+            run = [i for i in range(first, last - 1, -1) if self.layer_need_backward[i]]
+            self._need_kept("diff", ((self.param.layer[i].top, self.param.layer[i].bottom)
+                                     for i in run), f"start='{self._layer_names[first]}'")
         self._backward_from = last
 
-    def _need_kept(self, part: str, names: Iterable[str], what: str) -> None:
-        for name in names:
-            if part in self._hidden.get(name, ()):
-                raise KeepError(f"net '{self.name}': {what}", f"blob '{name}' was not kept",
-                                hint=f"make the net with keep=['{name}'], or with keep='all'.")
+    def _need_kept(self, part: str, layers: Iterable[tuple[Sequence[str], Sequence[str]]],
+                   what: str) -> None:
+        """Errors: KeepError for a hidden blob that is read before it is written.
+
+        layers: what each reads and what it writes, in the order in which they run.
+        """
+        written: set[str] = set()
+        for read, write in layers:
+            for name in read:
+                if name not in written and part in self._hidden.get(name, ()):
+                    raise KeepError(f"net '{self.name}': {what}", f"blob '{name}' was not kept",
+                                    hint=f"make the net with keep=['{name}'], or with keep='all'.")
+            written.update(write)
 
     def _layer_index(self, name: str) -> int:
         if name not in self._layer_names:
@@ -341,7 +348,7 @@ class Net(WeightFiles):
             if name not in blobs:
                 raise ParameterError(f"net '{self.name}'", "the name of a blob", f"'{name}'",
                                      nearest(name, blobs))
-        self._need_kept(part, names, "results")
+        self._need_kept(part, [(names, ())], "results")
 
     def _read(self, part: str, names: Sequence[str]) -> dict[str, numpy.ndarray]:
         blobs = self.blobs

@@ -27,7 +27,7 @@ class Batches:
     """Arrays of equal length, handed to a net's input blobs batch by batch.
 
     Args:
-        arrays: {blob name: samples (N, ...)}.
+        arrays: {blob name: samples (N, ...)}; kept as float32.
         batch_size: samples a pass; default: the first axis of the net's blobs.
         shuffle: a new order in each epoch, which depends on the net's seed and the epoch alone;
             a batch may reach into the next epoch, as when Caffe reads a database round and round.
@@ -38,7 +38,7 @@ class Batches:
 
     def __init__(self, arrays: Mapping[str, numpy.ndarray], batch_size: int | None = None,
                  shuffle: bool = False):
-        self.arrays = {name: numpy.asarray(array) for name, array in arrays.items()}
+        self.arrays = {name: numpy.asarray(array, "float32") for name, array in arrays.items()}
         lengths = {name: len(array) for name, array in self.arrays.items()}
         if not lengths or 0 in lengths.values():
             raise ParameterError("data", "one sample or more in every array", lengths)

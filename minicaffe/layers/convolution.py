@@ -49,6 +49,8 @@ class Convolution(Layer):
                                     param.weight_filler)
         self.bias = self.add_blob((self.outputs,), param.bias_filler) if param.bias_term else None
         self.engine = self._engine(param.engine)
+        self.keep_columns = (self.keep_columns and self.engine.uses_columns
+                             and not self.window.is_pointwise)
 
     def _engine(self, number: int):
         name = ConvolutionParameter.Engine.Name(number)

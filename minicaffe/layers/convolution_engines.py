@@ -13,9 +13,10 @@ from ..window import Window
 class Im2col:
     """Columns of windows and one matrix product: the reference, and each device's fast path."""
 
+    uses_columns = True  # backward can use those of forward
+
     def __init__(self, backend, window: Window, group: int):
         self.backend, self.window, self.group = backend, window, group
-        self.uses_columns = not window.is_pointwise  # whether backward can use forward's
 
     def forward(self, x, w, b, y, slope=None, **columns):
         self.backend.conv_forward(x, w, b, y, self.window, self.group, slope, **columns)
@@ -30,9 +31,7 @@ class Im2col:
 class Direct(Im2col):
     """The sums of the definition, one multiplication after the other; no column matrix."""
 
-    def __init__(self, backend, window: Window, group: int):
-        super().__init__(backend, window, group)
-        self.uses_columns = False
+    uses_columns = False
 
     def forward(self, x, w, b, y, slope=None):
         self.backend.direct_forward(x, w, b, y, self.window, self.group)
@@ -55,6 +54,8 @@ class Transposed(Im2col):
     into dy bring it back to stride 1.  Several filters: their sum.
     Likewise ``dw[i] = sum over p of dy[p] * x[p * s + i]`` is x cross-correlated with dy.
     """
+
+    uses_columns = False
 
     def backward_data(self, dy, w, dx):
         xp, window, group = self.backend.xp, self.window, self.group

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     dataset = DATASETS["digits"]()
     solver = make_solver(param, dataset, options)
     with _Report(solver, options.log, began) as report:
-        solver.solve(options.resume)
+        solver.solve()
     if solver.stop_requested:
         print(f"stopped after iteration {solver.iter}; go on with --resume {solver.last_snapshot}")
         return 130
@@ -143,6 +143,8 @@ def make_solver(param: SolverParameter, dataset: Dataset, options) -> Solver:
     solver = Solver(param, keep=[], device=options.device, **feeding)
     if options.weights:
         solver.net.copy_from(options.weights)
+    if options.resume:
+        solver.restore(options.resume)
     return solver
 
 
@@ -189,8 +191,8 @@ class _Report:
     def __enter__(self) -> _Report:
         from tqdm import tqdm
         self.file = open(self.path, "a") if self.path else None
-        self.bar = tqdm(total=self.solver.param.max_iter, unit="it", dynamic_ncols=True,
-                        mininterval=0.2)
+        self.bar = tqdm(total=self.solver.param.max_iter, initial=self.solver.iter, unit="it",
+                        dynamic_ncols=True, mininterval=0.2)
         self.solver.add_callback(lambda: None, self._advance)
         self.solver.listen(self._event)
         return self

@@ -98,14 +98,14 @@ class CpuBackend(Backend):
         if x.ndim != 4 or not _plain(x, w, b, y):
             return super().direct_forward(x, w, b, y, window, group)
         with threads.lock:
-            direct.forward(x, w, zeros(len(w)) if b is None else b, y,
+            direct.forward(get_num_threads(), x, w, zeros(len(w)) if b is None else b, y,
                            window.stride, window.pad, window.dilation, group)
 
     def direct_backward_weight(self, x, dy, dw, db, window: Window, group: int) -> None:
         if x.ndim != 4 or dw is None or not _plain(x, dy, dw):
             return super().direct_backward_weight(x, dy, dw, db, window, group)
         with threads.lock:
-            direct.backward_weight(x, dy, dw, window.stride, window.pad,
+            direct.backward_weight(get_num_threads(), x, dy, dw, window.stride, window.pad,
                                    window.dilation, group)
         if db is not None:
             super().direct_backward_weight(x, dy, None, db, window, group)
@@ -114,7 +114,7 @@ class CpuBackend(Backend):
         if dx.ndim != 4 or not _plain(dy, w, dx):
             return super().direct_backward_data(dy, w, dx, window, group)
         with threads.lock:
-            direct.backward_data(dy, w, dx, window.stride, window.pad,
+            direct.backward_data(get_num_threads(), dy, w, dx, window.stride, window.pad,
                                  window.dilation, group)
 
     # -------------------------------------------------------------------------------- pooling

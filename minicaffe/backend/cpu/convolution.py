@@ -10,7 +10,6 @@ import numpy
 
 from .gemm import DEPTH, multiply, pack
 from .jit import compiled
-from .shares import shared
 from .microkernel import (
     COLUMNS,
     LANES,
@@ -22,6 +21,7 @@ from .microkernel import (
     finish_vector,
     multiply_tile,
 )
+from .shares import shared
 from .tables import tables
 from .workspace import Workspace, strided, zeros
 
@@ -126,7 +126,7 @@ def _weight(part, parts, batch, batches, group, outputs, x, dy, t, padded, panel
     at, panel_at = part * t.image, part * DEPTH * COLUMNS
     size = (len(t.tap) + 1) * COLUMNS
     clear_floats(padded, at, t.image)
-    for unit in range(units * part // parts, units * (part + 1) // parts):
+    for unit in range(part, units, parts):
         piece, g, block = unit // (group * blocks), unit // blocks % group, unit % blocks
         count = min(COLUMNS, outputs - block * COLUMNS)
         total = unit * size
@@ -152,7 +152,7 @@ def _add_sums(part, parts, batches, group, outputs, t, sums, dw, db):
     """One thread's share of adding the parts of the batch, in order, to dw and db."""
     blocks = (outputs + COLUMNS - 1) // COLUMNS
     units, size = group * blocks, (len(t.tap) + 1) * COLUMNS
-    for unit in range(units * part // parts, units * (part + 1) // parts):
+    for unit in range(part, units, parts):
         first = unit // blocks * outputs + unit % blocks * COLUMNS
         for piece in range(1, batches):
             for i in range(0, size, LANES):
@@ -199,7 +199,7 @@ def _data(part, parts, images, group, outputs, dy, w, dx, t, row, col,
                padded, panels, results):
     """One thread's share: some images."""
     at, panel_at, result_at = part * t.image, part * outputs * COLUMNS, part * DEPTH * COLUMNS
-    for image in range(images * part // parts, images * (part + 1) // parts):
+    for image in range(part, images, parts):
         clear_floats(padded, at, t.image)
         w_at = image % group * outputs * t.depth
         for panel in range(len(t.first) - 1):

@@ -8,16 +8,15 @@ c and tap (p, q).  The input pixel that they meet is (r, s) = (i, j) * stride + 
 from __future__ import annotations
 
 import numpy
-from numba import prange
 
-from .jit import compiled
+from .shares import shared
 
 
-@compiled(parallel=True)
-def forward(x, w, b, y, stride, pad, dilation, group):
+@shared
+def forward(part, parts, x, w, b, y, stride, pad, dilation, group):
     """``y[n, o, i, j] = b[o] + sum over c, p, q of w[o, c, p, q] * x[n, c, r, s]``."""
     O, C = w.shape[0] // group, w.shape[1]
-    for unit in prange(x.shape[0] * w.shape[0]):
+    for unit in range(part, x.shape[0] * w.shape[0], parts):
         n, o = unit // w.shape[0], unit % w.shape[0]
         for i in range(y.shape[2]):
             for j in range(y.shape[3]):
@@ -32,11 +31,11 @@ def forward(x, w, b, y, stride, pad, dilation, group):
                 y[n, o, i, j] = total
 
 
-@compiled(parallel=True)
-def backward_weight(x, dy, dw, stride, pad, dilation, group):
+@shared
+def backward_weight(part, parts, x, dy, dw, stride, pad, dilation, group):
     """``dw[o, c, p, q] += sum over n, i, j of dy[n, o, i, j] * x[n, c, r, s]``."""
     O, C = dw.shape[0] // group, dw.shape[1]
-    for o in prange(dw.shape[0]):
+    for o in range(part, dw.shape[0], parts):
         for c in range(C):
             for p in range(dw.shape[2]):
                 for q in range(dw.shape[3]):
@@ -51,12 +50,11 @@ def backward_weight(x, dy, dw, stride, pad, dilation, group):
                     dw[o, c, p, q] += total
 
 
-@compiled(parallel=True)
-def backward_data(dy, w, dx, stride, pad, dilation, group):
-    """``dx[n, c, r, s] = sum over o, i, j, p, q that meet there of w[o, c, p, q] * dy[n, o, i, j]``.
-    """
+@shared
+def backward_data(part, parts, dy, w, dx, stride, pad, dilation, group):
+    """``dx[n, c, r, s] = sum over o, i, j, p, q of w[o, c, p, q] * dy[n, o, i, j]``."""
     O, C = w.shape[0] // group, w.shape[1]
-    for unit in prange(dx.shape[0] * dx.shape[1]):
+    for unit in range(part, dx.shape[0] * dx.shape[1], parts):
         n, channel = unit // dx.shape[1], unit % dx.shape[1]
         g, c = channel // C, channel % C
         dx[n, channel] = 0

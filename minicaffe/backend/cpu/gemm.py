@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy
 
 from .jit import compiled
-from .shares import shared
 from .microkernel import COLUMNS, LANES, ROWS, clear_floats, copy_floats, multiply_tile
+from .shares import shared
 from .workspace import Workspace, strided
 
 DEPTH = 384  # rows of a panel at a time: 48 KiB, which stay in the second-level cache
@@ -34,8 +34,7 @@ def multiply(height, depth, a, a_at, row, row_at, col, panel, panel_at, result, 
 
 @compiled
 def pack(count, k_first, k_end, b, b_at, k_stride, j_stride, panel, panel_at):
-    """Copy rows k of ``count`` columns of a matrix into a panel: ``b[k_stride * k + j_stride * j]``.
-    """
+    """Copy rows k_first to k_end of ``count`` columns of a matrix into a panel."""
     if j_stride == 1:
         for k in range(k_first, k_end):
             copy_floats(b, b_at + k * k_stride, panel, panel_at + k * COLUMNS, count)
@@ -46,12 +45,20 @@ def pack(count, k_first, k_end, b, b_at, k_stride, j_stride, panel, panel_at):
                 panel[panel_at + i * COLUMNS + j] = b[b_at + i * k_stride + j * j_stride]
 
 
+@compiled
+def _store(result, result_at, result_stride, count, out, out_at, out_stride, accumulate):
+    """Write, or add, a row or a column of a block of the product."""
+    for i in range(count):
+        value, place = result[result_at + i * result_stride], out_at + i * out_stride
+        out[place] = out[place] + value if accumulate else value
+
+
 @shared
 def _pack_all(part, parts, width, depth, b, k_stride, j_stride, panels):
     """One thread's share of copying b into panels."""
     blocks = (depth + DEPTH - 1) // DEPTH
     units = (width + COLUMNS - 1) // COLUMNS * blocks
-    for unit in range(units * part // parts, units * (part + 1) // parts):
+    for unit in range(part, units, parts):
         j, k = unit // blocks * COLUMNS, unit % blocks * DEPTH
         pack(min(COLUMNS, width - j), k, min(k + DEPTH, depth), b, j * j_stride,
              k_stride, j_stride, panels, j * depth)
@@ -68,16 +75,20 @@ def _product(part, parts, height, width, depth, a, row, col, panels, results,
         j, i = unit // blocks * COLUMNS, unit % blocks * HEIGHT
         rows, columns = min(HEIGHT, height - i), min(COLUMNS, width - j)
         multiply(rows, depth, a, 0, row, i, col, panels, j * depth, results, result_at)
-        for r in range(rows):
+        out_at = i * i_stride + j * j_stride
+        if j_stride == 1:
+            for r in range(rows):
+                _store(results, result_at + r * COLUMNS, 1, columns,
+                       out, out_at + r * i_stride, 1, accumulate)
+        else:
             for c in range(columns):
-                value = results[result_at + r * COLUMNS + c]
-                place = (i + r) * i_stride + (j + c) * j_stride
-                out[place] = out[place] + value if accumulate else value
+                _store(results, result_at + c, COLUMNS, rows,
+                       out, out_at + c * j_stride, i_stride, accumulate)
 
 
 def matmul(workspace: Workspace, threads: int, a, b, out, accumulate: bool) -> None:
     """``out = a @ b``, or ``out += a @ b``, of float32 matrices with any strides."""
-    if _cost(b.shape[1], a.shape[0]) < _cost(a.shape[0], b.shape[1]):
+    if _cost(b.shape[1], a.shape[0]) < 0.9 * _cost(a.shape[0], b.shape[1]):
         a, b, out = b.T, a.T, out.T
     (height, depth), width = a.shape, b.shape[1]
     if height * width * depth < _SMALL:

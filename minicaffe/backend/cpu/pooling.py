@@ -11,7 +11,7 @@ from .shares import shared
 @shared
 def _max(part, parts, x, y, mask, kernel, stride, pad):
     planes, height, width = x.shape
-    for plane in range(planes * part // parts, planes * (part + 1) // parts):
+    for plane in range(part, planes, parts):
         for i in range(y.shape[1]):
             top = i * stride[0] - pad[0]
             rows = range(max(top, 0), min(top + kernel[0], height))
@@ -29,7 +29,7 @@ def _max(part, parts, x, y, mask, kernel, stride, pad):
 @shared
 def _max_backward(part, parts, dy, mask, dx):
     planes = dy.shape[0]
-    for plane in range(planes * part // parts, planes * (part + 1) // parts):
+    for plane in range(part, planes, parts):
         dx[plane] = 0
         for i in range(dy.shape[1]):
             if mask[plane, i] >= 0:
@@ -47,7 +47,7 @@ def _area(i, j, height, width, kernel, stride, pad):
 @shared
 def _average(part, parts, x, y, kernel, stride, pad):
     planes, height, width = x.shape
-    for plane in range(planes * part // parts, planes * (part + 1) // parts):
+    for plane in range(part, planes, parts):
         for i in range(y.shape[1]):
             top = i * stride[0] - pad[0]
             rows = range(max(top, 0), min(top + kernel[0], height))
@@ -63,7 +63,7 @@ def _average(part, parts, x, y, kernel, stride, pad):
 @shared
 def _average_backward(part, parts, dy, dx, kernel, stride, pad):
     planes, height, width = dx.shape
-    for plane in range(planes * part // parts, planes * (part + 1) // parts):
+    for plane in range(part, planes, parts):
         dx[plane] = 0
         for i in range(dy.shape[1]):
             top = i * stride[0] - pad[0]

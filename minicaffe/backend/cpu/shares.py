@@ -66,7 +66,7 @@ def _loop(threads, function, arguments):
         _call(function, numpy.int64(part), threads, arguments)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _loop_address() -> int:
     """Where C would call the loop."""
     _loop.compile((types.int64,) * 3)

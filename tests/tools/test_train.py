@@ -1,0 +1,176 @@
+"""``train.py`` and ``minicaffe train`` as a user runs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from minicaffe import cli
+
+ROOT = Path(__file__).parent.parent.parent
+NET = """
+layer { name: "in" type: "Input" top: "data" top: "label"
+  input_param { shape { dim: 32 dim: 1 dim: 8 dim: 8 } shape { dim: 32 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 10 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy"
+  include { phase: TEST } }
+"""
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch, capsys):
+    """Runs train.py in an empty folder; returns (exit status, its lines, what it said aside)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        status = cli.train([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return status, said.out.splitlines(), said.err
+    return run
+
+
+def accuracy_of(lines):
+    assert lines[-1].startswith("test accuracy = ")
+    return float(lines[-1].removeprefix("test accuracy = "))
+
+
+def test_without_options_it_learns_digits(train):
+    status, lines, _ = train()
+    assert status == 0 and accuracy_of(lines) >= 0.97
+    assert Path("snapshots/digits_iter_700.caffemodel").is_file()
+
+
+def test_a_seed_gives_the_same_run_again_and_another_one_another(train):
+    def run(seed, folder):
+        train("--iterations", 20, "--seed", seed, "--snapshot-dir", folder)
+        return Path(folder, "digits_iter_20.caffemodel").read_bytes()
+    assert run(5, "a") == run(5, "b") != run(6, "c")
+
+
+def test_a_prototxt_and_a_python_file_train_too(train):
+    Path("mine.prototxt").write_text(NET)
+    status, lines, _ = train("--model", "mine.prototxt", "--iterations", 200, "--lr", "0.1")
+    assert status == 0 and accuracy_of(lines) > 0.9
+    Path("mine.py").write_text("from minicaffe.proto.upgrade import read_net\n"
+                               "def net():\n    return read_net('mine.prototxt')\n")
+    status, lines, _ = train("--model", "mine.py", "--iterations", 200, "--batch-size", 16)
+    assert status == 0 and accuracy_of(lines) > 0.9
+
+
+def test_a_solver_file_brings_its_net(train):
+    Path("mine.prototxt").write_text(NET)
+    Path("my_solver.prototxt").write_text(
+        'net: "mine.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: 100\n'
+        'test_iter: 3 test_interval: 50 snapshot: 50')
+    status, lines, _ = train("--solver", "my_solver.prototxt")
+    assert status == 0 and accuracy_of(lines) > 0.9
+    assert Path("snapshots/my_solver_iter_50.solverstate").is_file()
+
+
+def test_resume_goes_on_to_the_same_bits(train):
+    Path("s.prototxt").write_text('base_lr: 0.05 lr_policy: "fixed" momentum: 0.9')
+    options = ("--model", "digits", "--solver", "s.prototxt")
+    train(*options, "--iterations", 40, "--snapshot-dir", "whole")
+    train(*options, "--iterations", 20, "--snapshot-dir", "parts")
+    status, lines, _ = train(*options, "--iterations", 40, "--snapshot-dir", "parts",
+                             "--resume", "parts/s_iter_20.solverstate")
+    assert status == 0 and lines[0].startswith("40 iterations")
+    whole, parts = (Path(folder, "s_iter_40.caffemodel") for folder in ("whole", "parts"))
+    assert whole.read_bytes() == parts.read_bytes()
+
+
+def test_weights_give_a_start(train):
+    train("--iterations", 200)
+    _, lines, _ = train("--iterations", 1, "--lr", 0, "--weights",
+                        "snapshots/digits_iter_200.caffemodel")
+    assert accuracy_of(lines) > 0.9
+
+
+def test_the_log_is_json_lines(train):
+    train("--iterations", 60, "--log", "log.jsonl")
+    events = [json.loads(line) for line in Path("log.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["test", "train", "train", "snapshot", "final"]
+    assert {"iteration", "loss", "lr", "seconds"} <= events[1].keys()
+    assert events[-1]["iteration"] == 60 and 0 < events[-1]["accuracy"] <= 1
+
+
+def test_a_missed_target_is_exit_status_3(train):
+    status, lines, _ = train("--iterations", 5, "--target-accuracy", "0.999")
+    assert status == 3 and accuracy_of(lines) < 0.999
+    assert "below the target accuracy 0.999" in lines
+    assert train("--iterations", 60, "--target-accuracy", "0.5")[0] == 0
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--model", "digit"], "ParameterError: --model: expected one of digits, a .py file or a "
+                           ".prototxt, got 'digit'. Hint: did you mean 'digits'?"),
+    (["--model", "nett.prototxt"], "MissingFileError: nett.prototxt: no such file. "
+                                   "Hint: did you mean 'net.prototxt'?"),
+    (["--solver", "none.prototxt"], "MissingFileError: none.prototxt: no such file"),
+    (["--weights", "none.caffemodel"], "MissingFileError: none.caffemodel: no such file"),
+    (["--resume", "none.solverstate"], "MissingFileError: none.solverstate: no such file"),
+    (["--device", "gpu"], "DeviceError: device 'gpu': expected one of cpu, numpy"),
+    (["--snapshot-dir", "net.prototxt"], "ParameterError: --snapshot-dir: expected a folder that "
+                                         "can be written, got 'net.prototxt' (File exists)"),
+    (["--model", "typo.prototxt"], "ParseError: typo.prototxt:3:"),
+])
+def test_mistakes_are_told_in_one_line(train, arguments, message):
+    Path("net.prototxt").write_text(NET)
+    Path("typo.prototxt").write_text(NET.replace("input_param", "input_parm"))
+    status, lines, said = train(*arguments)
+    assert status == 2 and lines == []
+    errors = [line for line in said.splitlines() if "it/s" not in line and "?it" not in line]
+    assert len(errors) == 1 and errors[0].startswith(message), said
+
+
+def test_a_batch_size_of_zero_is_refused(train):
+    with pytest.raises(SystemExit) as caught:
+        train("--batch-size", 0)
+    assert caught.value.code == 2
+
+
+def test_ctrl_c_leaves_a_snapshot_and_no_traceback(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "train.py", "--iterations", "100000", "--log", "log.jsonl"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)})
+    log = tmp_path / "log.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and '"train"' in log.read_text()):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err and "interrupted: finishing iteration" in err
+    last = out.splitlines()[-1]
+    assert last.startswith("stopped after iteration") and "--resume snapshots/digits_iter_" in last
+    assert (tmp_path / last.split()[-1]).is_file()
+
+
+def test_help_tells_every_option(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.train(["--help"])
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    for option in ("--model", "--solver", "--iterations", "--batch-size", "--lr", "--seed",
+                   "--device", "--snapshot-dir", "--resume", "--weights", "--log",
+                   "--target-accuracy"):
+        assert option in said
+    assert "python train.py --resume" in said
+
+
+def test_the_installed_command_is_the_same(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "--iterations", "30"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("test accuracy = ")
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out.startswith("minicaffe ")
