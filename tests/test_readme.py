@@ -1,0 +1,59 @@
+"""The README's examples, run as they stand."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import minicaffe
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+EXAMPLE, LAYER, CHECK = re.findall(r"```python\n(.*?)```", README, re.S)
+OUTPUT = re.findall(r"```\n(.*?)```", README, re.S)
+
+
+def run(code, name):
+    """Run code as a module of its own would; returns what it printed."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(code, name, "exec"), {"__name__": name})
+    return printed.getvalue()
+
+
+def test_the_net_in_python_prints_what_it_says():
+    minicaffe.set_device("cpu")
+    assert run(EXAMPLE, "example") in OUTPUT
+    assert len([line for line in EXAMPLE.splitlines() if line]) <= 16
+
+
+def test_the_new_layer_passes_its_check():
+    run(LAYER, "example_layer")
+    assert "Cube" in minicaffe.layer_type_list()
+    run(CHECK, "example_check")
+
+
+def test_the_check_finds_a_wrong_gradient():
+    run(LAYER.replace("3 * x * x * dy", "2 * x * x * dy"), "example_layer")
+    try:
+        run(CHECK, "example_check")
+    except AssertionError as error:
+        assert "gradient" in str(error)
+    else:
+        raise AssertionError("a wrong gradient passed")
+    finally:
+        run(LAYER, "example_layer")
+
+
+def test_two_commands_do_everything():
+    commands = re.search(r"```sh\n(.*?)```", README, re.S)[1].splitlines()
+    assert len(commands) == 2
+    assert commands[0].endswith("train.py") and commands[1].endswith("pytest")
+
+
+def test_every_place_it_names_is_there():
+    root = Path(__file__).parent.parent
+    for row in re.findall(r"^\| (`.*?) \|", README, re.M):
+        folder = ""
+        for place in re.findall(r"`([^`]+)`", row):
+            here = place if "/" in place else f"{folder}{place}"
+            assert (root / here).exists(), here
+            folder = place.rsplit("/", 1)[0] + "/" if "/" in place else folder
