@@ -8,8 +8,8 @@ from pathlib import Path
 import minicaffe
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-EXAMPLE, LAYER, CHECK = re.findall(r"```python\n(.*?)```", README, re.S)
-OUTPUT = re.findall(r"```\n(.*?)```", README, re.S)
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.S | re.M)
+COMMANDS, EXAMPLE, OUTPUT, LAYER, CHECK = (text for _, text in BLOCKS)
 
 
 def run(code, name):
@@ -21,7 +21,7 @@ def run(code, name):
 
 def test_the_net_in_python_prints_what_it_says():
     minicaffe.set_device("cpu")
-    assert run(EXAMPLE, "example") in OUTPUT
+    assert run(EXAMPLE, "example") == OUTPUT
     assert len([line for line in EXAMPLE.splitlines() if line]) <= 16
 
 
@@ -44,7 +44,7 @@ def test_the_check_finds_a_wrong_gradient():
 
 
 def test_two_commands_do_everything():
-    commands = re.search(r"```sh\n(.*?)```", README, re.S)[1].splitlines()
+    commands = COMMANDS.splitlines()
     assert len(commands) == 2
     assert commands[0].endswith("train.py") and commands[1].endswith("pytest")
 
@@ -52,8 +52,8 @@ def test_two_commands_do_everything():
 def test_every_place_it_names_is_there():
     root = Path(__file__).parent.parent
     for row in re.findall(r"^\| (`.*?) \|", README, re.M):
-        folder = ""
+        folder = root
         for place in re.findall(r"`([^`]+)`", row):
-            here = place if "/" in place else f"{folder}{place}"
-            assert (root / here).exists(), here
-            folder = place.rsplit("/", 1)[0] + "/" if "/" in place else folder
+            folder = root if "/" in place else folder
+            assert (folder / place).exists(), place
+            folder = (folder / place).parent

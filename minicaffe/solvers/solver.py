@@ -97,7 +97,9 @@ class Solver:
         limit = self.param.clip_gradients
         if limit < 0:
             return 1.0
-        norm = math.sqrt(sum(float((p.blob.diff ** 2).sum()) for p in self.net.learnable))
+        xp = self.net.backend.xp
+        diffs = (p.blob.diff.ravel() for p in self.net.learnable)
+        norm = math.sqrt(float(sum(xp.einsum("i,i->", d, d) for d in diffs)))
         return limit / norm if norm > limit else 1.0
 
     # ------------------------------------------------------------------------------------ training

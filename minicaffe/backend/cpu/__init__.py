@@ -15,15 +15,15 @@ from ...window import Window
 from ..base import Backend
 
 try:
-    import numba  # noqa: F401
+    import numba.extending  # noqa: F401
 except Exception as error:  # numba also fails on versions of NumPy that it does not know
     raise DeviceError("device 'cpu'", "numba, which compiles its kernels",
                       f"{type(error).__name__}: {error}",
                       "pip install numba, or use the device 'numpy'.") from error
 
-from . import convolution, direct, gemm, pooling, rows, threads
+from . import convolution, direct, gemm, pooling, rows
 from .elementwise import Loops
-from .threads import get_num_threads, set_num_threads
+from .threads import get_num_threads, lock, set_num_threads, worth
 from .workspace import Workspace, zeros
 
 __all__ = ["CpuBackend", "get_num_threads", "set_num_threads"]
@@ -43,31 +43,32 @@ class CpuBackend(Backend):
     def map(self, function: Callable, out, *inputs) -> None:
         outs = out if isinstance(out, tuple) else (out,)
         arrays = [value for value in inputs if isinstance(value, numpy.ndarray)]
-        if outs[0].size == 0 or not _plain(*outs, *arrays):
+        if not _plain(*outs, *arrays):
             return super().map(function, out, *inputs)
         flat = [value.reshape(-1) if isinstance(value, numpy.ndarray) else value
                 for value in inputs]
-        with threads.lock:
+        with lock:
             self._loops.run(function, get_num_threads(),
                             tuple(array.reshape(-1) for array in outs), flat)
 
     def uniform(self, key, out) -> None:
         if not _plain(out):
             return super().uniform(key, out)
-        with threads.lock:
-            rows.uniform(get_num_threads(), key.reshape(-1), out.reshape(-1))
+        with lock:
+            rows.uniform(worth(out.size), key.reshape(-1), out.reshape(-1))
 
     def matmul(self, a, b, out, accumulate: bool = False) -> None:
         if not all(_float32(x) and x.size and min(x.strides) >= 0 for x in (a, b, out)):
             return super().matmul(a, b, out, accumulate)
-        with threads.lock:
-            gemm.matmul(self._workspace, get_num_threads(), a, b, out, accumulate)
+        with lock:
+            gemm.matmul(self._workspace, worth(a.size * out.shape[1]), a, b, out,
+                        bool(accumulate))
 
     def softmax(self, x, y) -> None:
         if not _plain(x, y):
             return super().softmax(x, y)
-        with threads.lock:
-            rows.softmax(get_num_threads(), x, y)
+        with lock:
+            rows.softmax(worth(8 * x.size), x, y)
 
     # ---------------------------------------------------------------------------- convolution
 
@@ -75,73 +76,74 @@ class CpuBackend(Backend):
                      slope: float | None = None, columns=None) -> None:
         if columns is not None or not _plain(x, w, b, y):
             return super().conv_forward(x, w, b, y, window, group, slope, columns)
-        with threads.lock:
-            convolution.forward(self._workspace, get_num_threads(), x, w, b, y, window, group,
-                                slope)
+        with lock:
+            convolution.forward(self._workspace, worth(y.size * w[0].size), x, w, b, y,
+                                window, group, slope)
 
     def conv_backward_weight(self, x, dy, dw, db, window: Window, group: int,
                              columns=None) -> None:
         if columns is not None or dw is None or not _plain(x, dy, dw, db):
             return super().conv_backward_weight(x, dy, dw, db, window, group, columns)
-        with threads.lock:
-            convolution.backward_weight(self._workspace, get_num_threads(), x, dy, dw, db,
-                                        window, group)
+        with lock:
+            convolution.backward_weight(self._workspace, worth(dy.size * dw[0].size),
+                                        x, dy, dw, db, window, group)
 
     def conv_backward_data(self, dy, w, dx, window: Window, group: int) -> None:
         if not _plain(dy, w, dx):
             return super().conv_backward_data(dy, w, dx, window, group)
-        with threads.lock:
-            convolution.backward_data(self._workspace, get_num_threads(), dy, w, dx, window,
-                                      group)
+        with lock:
+            convolution.backward_data(self._workspace, worth(dy.size * w[0].size),
+                                      dy, w, dx, window, group)
 
     def direct_forward(self, x, w, b, y, window: Window, group: int) -> None:
         if x.ndim != 4 or not _plain(x, w, b, y):
             return super().direct_forward(x, w, b, y, window, group)
-        with threads.lock:
-            direct.forward(get_num_threads(), x, w, zeros(len(w)) if b is None else b, y,
+        with lock:
+            direct.forward(worth(y.size * w[0].size), x, w,
+                           zeros(len(w)) if b is None else b.reshape(-1), y,
                            window.stride, window.pad, window.dilation, group)
 
     def direct_backward_weight(self, x, dy, dw, db, window: Window, group: int) -> None:
         if x.ndim != 4 or dw is None or not _plain(x, dy, dw):
             return super().direct_backward_weight(x, dy, dw, db, window, group)
-        with threads.lock:
-            direct.backward_weight(get_num_threads(), x, dy, dw, window.stride, window.pad,
-                                   window.dilation, group)
+        with lock:
+            direct.backward_weight(worth(dy.size * dw[0].size), x, dy, dw,
+                                   window.stride, window.pad, window.dilation, group)
         if db is not None:
             super().direct_backward_weight(x, dy, None, db, window, group)
 
     def direct_backward_data(self, dy, w, dx, window: Window, group: int) -> None:
         if dx.ndim != 4 or not _plain(dy, w, dx):
             return super().direct_backward_data(dy, w, dx, window, group)
-        with threads.lock:
-            direct.backward_data(get_num_threads(), dy, w, dx, window.stride, window.pad,
-                                 window.dilation, group)
+        with lock:
+            direct.backward_data(worth(dy.size * w[0].size), dy, w, dx,
+                                 window.stride, window.pad, window.dilation, group)
 
     # -------------------------------------------------------------------------------- pooling
 
     def max_pool_forward(self, x, y, mask, window: Window) -> None:
-        if not (_plain(x, y) and mask.flags.c_contiguous and _adjacent(window)):
+        if not (_plain(x, y) and _is_mask(mask) and _adjacent(window)):
             return super().max_pool_forward(x, y, mask, window)
-        with threads.lock:
-            pooling.max_forward(get_num_threads(), x, y, mask, window)
+        with lock:
+            pooling.max_forward(worth(x.size), x, y, mask, window)
 
     def max_pool_backward(self, dy, mask, dx) -> None:
-        if not (_plain(dy, dx) and mask.flags.c_contiguous):
+        if not (_plain(dy, dx) and _is_mask(mask)):
             return super().max_pool_backward(dy, mask, dx)
-        with threads.lock:
-            pooling.max_backward(get_num_threads(), dy, mask, dx)
+        with lock:
+            pooling.max_backward(worth(dx.size), dy, mask, dx)
 
     def average_pool_forward(self, x, y, window: Window) -> None:
         if not (_plain(x, y) and _adjacent(window)):
             return super().average_pool_forward(x, y, window)
-        with threads.lock:
-            pooling.average_forward(get_num_threads(), x, y, window)
+        with lock:
+            pooling.average_forward(worth(x.size), x, y, window)
 
     def average_pool_backward(self, dy, dx, window: Window) -> None:
         if not (_plain(dy, dx) and _adjacent(window)):
             return super().average_pool_backward(dy, dx, window)
-        with threads.lock:
-            pooling.average_backward(get_num_threads(), dy, dx, window)
+        with lock:
+            pooling.average_backward(worth(dx.size), dy, dx, window)
 
 
 def _float32(array) -> bool:
@@ -150,7 +152,11 @@ def _float32(array) -> bool:
 
 def _plain(*arrays) -> bool:
     """Whether compiled code takes these arrays; None stands for one that is absent."""
-    return all(a is None or _float32(a) and a.flags.c_contiguous for a in arrays)
+    return all(a is None or _float32(a) and a.flags.c_contiguous and a.size for a in arrays)
+
+
+def _is_mask(array) -> bool:
+    return array.dtype == numpy.int32 and array.flags.c_contiguous and array.flags.aligned
 
 
 def _adjacent(window: Window) -> bool:

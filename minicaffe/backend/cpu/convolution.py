@@ -76,7 +76,7 @@ def _finish(result, at, rows, count, bias, bias_at, slope, y, y_at, pixels):
 
 @shared
 def _forward(part, parts, images, group, outputs, x, w, bias, slope, y, t, row, col,
-                  padded, columns, columns_size, results):
+             padded, columns, columns_size, results):
     """One thread's share: some panels of some images, one after the other."""
     panels = len(t.first) - 1
     at, columns_at = part * t.image, part * columns_size
@@ -106,7 +106,7 @@ def forward(workspace: Workspace, threads: int, x, w, b, y, window, group: int,
     columns_size = (t.depth + 1) * COLUMNS
     row = strided(outputs, t.depth, ROWS)
     _forward(threads, x.shape[0] * group, group, outputs, x.reshape(-1), w.reshape(-1),
-             zeros(w.shape[0]) if b is None else b,
+             zeros(w.shape[0]) if b is None else b.reshape(-1),
              numpy.float32(1 if slope is None else slope), y.reshape(-1), t,
              row, strided(t.depth, 1), workspace.floats("padded", threads * t.image),
              workspace.floats("panel", threads * columns_size), columns_size,
@@ -179,7 +179,7 @@ def backward_weight(workspace: Workspace, threads: int, x, dy, dw, db, window,
             workspace.floats("padded", threads * t.image),
             workspace.floats("panel", threads * DEPTH * COLUMNS), sums)
     _add_sums(threads, batches, group, outputs, t, sums, dw.reshape(-1),
-              zeros(0) if db is None else db)
+              zeros(0) if db is None else db.reshape(-1))
 
 
 # ------------------------------------------------------------------------ gradient of the input
@@ -196,7 +196,7 @@ def _col2im(result, at, k_first, k_end, t, panel, image, image_at):
 
 @shared
 def _data(part, parts, images, group, outputs, dy, w, dx, t, row, col,
-               padded, panels, results):
+          padded, panels, results):
     """One thread's share: some images."""
     at, panel_at, result_at = part * t.image, part * outputs * COLUMNS, part * DEPTH * COLUMNS
     for image in range(part, images, parts):
@@ -219,7 +219,7 @@ def backward_data(workspace: Workspace, threads: int, dy, w, dx, window, group: 
     t = tables(window, w.shape[1], dx.shape[2:], dy.shape[2:])
     outputs = w.shape[0] // group
     _data(threads, dx.shape[0] * group, group, outputs, dy.reshape(-1), w.reshape(-1),
-                   dx.reshape(-1), t, strided(t.depth, 1, ROWS), strided(outputs, t.depth),
-                   workspace.floats("padded", threads * t.image),
-                   workspace.floats("panel", threads * outputs * COLUMNS),
-                   workspace.floats("result", threads * DEPTH * COLUMNS))
+          dx.reshape(-1), t, strided(t.depth, 1, ROWS), strided(outputs, t.depth),
+          workspace.floats("padded", threads * t.image),
+          workspace.floats("panel", threads * outputs * COLUMNS),
+          workspace.floats("result", threads * DEPTH * COLUMNS))

@@ -16,7 +16,6 @@ from .workspace import Workspace, strided
 
 DEPTH = 384  # rows of a panel at a time: 48 KiB, which stay in the second-level cache
 HEIGHT = 8 * ROWS  # rows of the product that a thread computes at a time
-_SMALL = 32**3  # products: too few for two threads
 
 
 @compiled
@@ -66,7 +65,7 @@ def _pack_all(part, parts, width, depth, b, k_stride, j_stride, panels):
 
 @shared
 def _product(part, parts, height, width, depth, a, row, col, panels, results,
-                  out, i_stride, j_stride, accumulate):
+             out, i_stride, j_stride, accumulate):
     """One thread's share of the product: blocks of HEIGHT rows of a panel."""
     blocks = (height + HEIGHT - 1) // HEIGHT
     units = (width + COLUMNS - 1) // COLUMNS * blocks
@@ -91,8 +90,6 @@ def matmul(workspace: Workspace, threads: int, a, b, out, accumulate: bool) -> N
     if _cost(b.shape[1], a.shape[0]) < 0.9 * _cost(a.shape[0], b.shape[1]):
         a, b, out = b.T, a.T, out.T
     (height, depth), width = a.shape, b.shape[1]
-    if height * width * depth < _SMALL:
-        threads = 1
     flat_a, i_stride, k_stride = _flat(a)
     panels = workspace.floats("panel", -(-width // COLUMNS) * COLUMNS * depth)
     results = workspace.floats("result", threads * HEIGHT * COLUMNS)

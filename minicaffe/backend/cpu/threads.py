@@ -20,6 +20,8 @@ log = logging.getLogger("minicaffe")
 # An empty parallel region costs 2 us under OpenMP, 76 us under workqueue and 200 us under TBB.
 _LAYERS = ["omp", "tbb", "workqueue"]
 
+_FEW = 20_000  # operations: about what one thread does while others wake up
+
 
 class _Lock:
     """A lock that can be replaced in a forked child, where its holder may not exist."""
@@ -59,6 +61,11 @@ def get_num_threads() -> int:
     return _count
 
 
+def worth(operations: int) -> int:
+    """How many threads to use for so many operations: for few of them, one."""
+    return get_num_threads() if operations >= _FEW else 1
+
+
 def set_num_threads(count: int) -> None:
     """Run compiled code on ``count`` threads from now on.
 
@@ -95,7 +102,7 @@ def _after_fork() -> None:
     """OpenMP kills a child that enters it after a fork; on one thread nothing enters it."""
     global _count, _alone
     lock.reset()
-    if parallel._is_initialized:
+    if getattr(parallel, "_is_initialized", True):
         _count, _alone = 1, True
         log.info("this forked process runs compiled code on one thread")
 

@@ -16,10 +16,11 @@ class Workspace:
         self._buffers: dict[str, numpy.ndarray] = {}
 
     def floats(self, name: str, size: int) -> numpy.ndarray:
-        """A buffer of at least ``size`` floats that starts at a cache line."""
+        """A buffer of at least ``size`` floats that starts at a cache line; one more is behind it.
+        """
         buffer = self._buffers.get(name)
         if buffer is None or buffer.size < size:
-            memory = numpy.zeros(size + _LINE, numpy.float32)
+            memory = numpy.zeros(size + 2 * _LINE, numpy.float32)
             skip = -memory.ctypes.data // 4 % _LINE
             buffer = self._buffers[name] = memory[skip:skip + size]
         return buffer

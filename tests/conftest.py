@@ -1,0 +1,29 @@
+"""What the tests of the core share: nets from a few lines of prototxt."""
+
+import pytest
+
+import minicaffe.testing  # noqa: F401  (makes the device "strict" known)
+from minicaffe import TRAIN, Net
+from minicaffe.proto import NetParameter
+from minicaffe.proto.text import parse_text
+
+
+@pytest.fixture(scope="session")
+def parse_net():
+    """The NetParameter of a text."""
+    return lambda text: parse_text(text, NetParameter, "net")
+
+
+@pytest.fixture(scope="session")
+def make_net(parse_net):
+    """A net from a text: by default in phase TRAIN, on the device numpy, with one seed."""
+    def make(text, phase=TRAIN, **options):
+        return Net(parse_net(text), phase, **{"device": "numpy", "seed": 1, **options})
+    return make
+
+
+@pytest.fixture
+def folder_on_path(tmp_path, monkeypatch):
+    """A folder in which modules of a test's own are found."""
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path

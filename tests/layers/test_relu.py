@@ -1,0 +1,34 @@
+"""ReLU agrees with its definition."""
+
+import numpy as np
+import pytest
+
+from minicaffe.testing import OneLayerNet, assert_same, check_layer
+
+from .naive import numbers
+
+
+def rectified(x, slope):
+    y = np.empty_like(x)
+    for index in np.ndindex(*x.shape):
+        y[index] = x[index] if x[index] > 0 else slope * x[index]
+    return y
+
+
+@pytest.mark.parametrize("slope", [0, 0.25])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (7,), (3, 1)])
+def test_negative_elements_are_scaled_by_the_slope(shape, slope):
+    check_layer(f'type: "ReLU" relu_param {{ negative_slope: {slope} }}', {"x": numbers(*shape)},
+                lambda x: rectified(x, slope), in_place=True)
+
+
+def test_a_negative_slope_below_0_is_fine_out_of_place():
+    check_layer('type: "ReLU" relu_param { negative_slope: -1 }', {"x": numbers(3, 4)}, np.abs)
+
+
+@pytest.mark.parametrize("device", ["numpy", "cpu", "strict"])
+def test_the_slope_at_0_is_that_of_the_negative_side(device):
+    net = OneLayerNet('type: "ReLU" relu_param { negative_slope: 0.5 }', {"x": [-2, 0, 3]},
+                      device=device)
+    assert_same(net.forward()[0], [-1, 0, 3], "y")
+    assert_same(net.backward([[2, 2, 2]])[0], [1, 1, 2], "dx")

@@ -1,0 +1,189 @@
+import pytest
+
+from minicaffe import TEST, TRAIN, graph
+from minicaffe.errors import NetError
+from minicaffe.proto import NetState
+
+# ------------------------------------------------------------------------------ include, exclude
+
+
+@pytest.mark.parametrize("rules, state, included", [
+    ("", {}, True),
+    ("include { phase: TRAIN }", {"phase": TRAIN}, True),
+    ("include { phase: TRAIN }", {"phase": TEST}, False),
+    ("exclude { phase: TRAIN }", {"phase": TRAIN}, False),
+    ("exclude { phase: TRAIN }", {"phase": TEST}, True),
+    ("include { phase: TRAIN } include { phase: TEST }", {"phase": TEST}, True),
+    ("exclude { phase: TRAIN } exclude { phase: TEST }", {"phase": TEST}, False),
+    ("include { min_level: 3 }", {"level": 2}, False),
+    ("include { min_level: 3 }", {"level": 3}, True),
+    ("include { max_level: -3 }", {"level": -3}, True),
+    ("include { max_level: -3 }", {}, False),
+    ("include { min_level: 2 max_level: 4 }", {"level": 5}, False),
+    ("exclude { min_level: 2 max_level: 4 }", {"level": 3}, False),
+    ("include { stage: 'deploy' }", {}, False),
+    ("include { stage: 'deploy' }", {"stage": ["deploy", "more"]}, True),
+    ("include { stage: 'a' stage: 'b' }", {"stage": ["a"]}, False),
+    ("include { stage: 'a' stage: 'b' }", {"stage": ["b", "a"]}, True),
+    ("include { stage: 'a' } include { stage: 'b' }", {"stage": ["b"]}, True),
+    ("include { not_stage: 'a' }", {"stage": ["a"]}, False),
+    ("include { not_stage: 'a' }", {"stage": ["b"]}, True),
+    ("include { stage: 'a' not_stage: 'b' }", {"stage": ["a", "b"]}, False),
+    ("exclude { not_stage: 'a' }", {}, False),
+    ("include { phase: TRAIN stage: 'a' }", {"phase": TEST, "stage": ["a"]}, False),
+    ("include {}", {}, True),
+    ("exclude {}", {}, False),
+])
+def test_a_layer_is_in_where_its_rules_hold(parse_net, rules, state, included):
+    net = parse_net(f'layer {{ name: "l" type: "Silence" {rules} }}')
+    chosen = graph.filter_net(net, NetState(**state))
+    assert len(chosen.layer) == included
+    assert len(net.layer) == 1, "the net itself stays as it is"
+
+
+def test_a_layer_has_rules_of_one_kind(parse_net):
+    net = parse_net('layer { name: "l" type: "Data" include { } exclude { } }')
+    with pytest.raises(NetError) as error:
+        graph.filter_net(net, NetState())
+    assert str(error.value) == "Data 'l': expected include rules or exclude rules, got both."
+
+
+def test_filtering_keeps_the_order_and_all_else(parse_net):
+    net = parse_net("""name: "n" force_backward: true
+        layer { name: "a" type: "A" } layer { name: "b" type: "B" include { phase: TEST } }
+        layer { name: "c" type: "C" lr_mult: 3 }""".replace("lr_mult: 3", "param { lr_mult: 3 }"))
+    chosen = graph.filter_net(net, NetState(phase=TRAIN))
+    assert [layer.name for layer in chosen.layer] == ["a", "c"]
+    assert chosen.name == "n" and chosen.force_backward and chosen.layer[1].param[0].lr_mult == 3
+
+
+def test_every_layer_has_a_type(parse_net):
+    with pytest.raises(NetError) as error:
+        graph.check_types(parse_net('layer { type: "A" } layer { name: "b" }'))
+    assert str(error.value) == "layer 1 'b': expected a type, got none."
+
+
+# ---------------------------------------------------------------------------------------- splits
+
+@pytest.fixture
+def split(parse_net):
+    """Layers as "name: bottoms -> tops" after splits, from layers in the same form."""
+    def run(*lines, losses=None):
+        text = []
+        for line in lines:
+            name, _, rest = line.partition(":")
+            bottoms, tops = (part.split() for part in rest.split("->"))
+            text.append(f'layer {{ name: "{name}" type: "T" ' + " ".join(
+                [f'bottom: "{b}"' for b in bottoms] + [f'top: "{t}"' for t in tops]) + "}")
+        net = graph.insert_splits(parse_net("\n".join(text)),
+                                  lambda layer, j: (losses or {}).get(layer.top[j], 0))
+        run.net = net
+        return [f"{layer.name}: {' '.join(layer.bottom)} -> {' '.join(layer.top)}"
+                for layer in net.layer]
+    return run
+
+
+def test_a_blob_used_once_is_not_split(split):
+    lines = ["data: -> x label", "ip: x -> y", "loss: y label -> l"]
+    assert split(*lines) == lines
+
+
+def test_a_blob_used_twice_is_split_under_caffes_names(split):
+    assert split("data: -> x label", "ip1: x -> a", "ip2: x -> b", "loss: b label -> l") == [
+        "data: -> x label",
+        "x_data_0_split: x -> x_data_0_split_0 x_data_0_split_1",
+        "ip1: x_data_0_split_0 -> a",
+        "ip2: x_data_0_split_1 -> b",
+        "loss: b label -> l"]
+    assert split.net.layer[1].type == "Split"
+
+
+def test_a_layer_may_take_one_blob_twice(split):
+    assert split("data: -> x", "sum: x x -> s")[2] == (
+        "sum: x_data_0_split_0 x_data_0_split_1 -> s")
+
+
+def test_the_index_of_the_top_is_in_the_name(split):
+    assert split("data: -> x label", "loss: x label -> l", "accuracy: x label -> a") == [
+        "data: -> x label",
+        "x_data_0_split: x -> x_data_0_split_0 x_data_0_split_1",
+        "label_data_1_split: label -> label_data_1_split_0 label_data_1_split_1",
+        "loss: x_data_0_split_0 label_data_1_split_0 -> l",
+        "accuracy: x_data_0_split_1 label_data_1_split_1 -> a"]
+
+
+def test_what_a_layer_in_place_made_is_split_behind_it(split):
+    assert split("data: -> x", "relu: x -> x", "a: x -> y", "b: x -> z") == [
+        "data: -> x", "relu: x -> x",
+        "x_relu_0_split: x -> x_relu_0_split_0 x_relu_0_split_1",
+        "a: x_relu_0_split_0 -> y", "b: x_relu_0_split_1 -> z"]
+
+
+def test_splitting_twice_changes_nothing_more(parse_net, split):
+    once = split("data: -> x", "a: x -> y", "b: x -> z", "c: x -> w")
+    assert split(*once) == once
+
+
+@pytest.mark.parametrize("consumers", [["relu: x -> x", "a: y -> z"], ["a: x -> y", "relu: x -> x"]])
+def test_a_layer_in_place_needs_its_bottom_for_itself(split, consumers):
+    lines = ["data: -> x", "before: x -> y", *consumers]
+    if consumers[0].startswith("relu"):
+        lines = ["data: -> x", "before: x -> y", "relu: x -> x"]
+    with pytest.raises(NetError) as error:
+        split(*lines)
+    assert str(error.value) == ("T 'relu': a top of its own: its bottom 'x' has another use, for "
+                                "which it must stay as it is.")
+
+
+def test_a_loss_that_is_consumed_is_the_first_copy(split):
+    assert split("data: -> x", "loss: x -> l m", "a: l -> y", losses={"l": 2, "m": 3}) == [
+        "data: -> x", "loss: x -> l m",
+        "l_loss_0_split: l -> l_loss_0_split_0 l_loss_0_split_1",
+        "a: l_loss_0_split_1 -> y"]
+    loss, copies = split.net.layer[1:3]
+    assert list(copies.loss_weight) == [2, 0] and list(loss.loss_weight) == [0, 3]
+
+
+def test_several_losses_of_a_layer_that_are_consumed_count_once_each(split):
+    split("data: -> x", "loss: x -> l m", "a: l m -> y", "b: l m -> z", losses={"l": 2, "m": 3})
+    loss, l_copies, m_copies = split.net.layer[1:4]
+    assert list(loss.loss_weight) == [0, 0]
+    assert list(l_copies.loss_weight) == [2, 0, 0] and list(m_copies.loss_weight) == [3, 0, 0]
+
+
+def test_a_layer_in_place_may_not_overwrite_a_loss(split):
+    with pytest.raises(NetError, match="its bottom 'l' has another use"):
+        split("data: -> x", "loss: x -> l", "relu: l -> l", losses={"l": 1})
+
+
+# --------------------------------------------------------------------------------- wrong graphs
+
+@pytest.mark.parametrize("lines, message", [
+    (["ip: x -> y"], "T 'ip': a bottom made by a layer before it, got 'x'. Hint: there is no blob "
+     "yet."),
+    (["data: -> conv1", "ip: conv_1 -> y"], "T 'ip': a bottom made by a layer before it, got "
+     "'conv_1'. Hint: did you mean 'conv1'?"),
+    (["data: -> x label", "ip: y -> z"], "T 'ip': a bottom made by a layer before it, got 'y'. "
+     "Hint: the blobs so far are x, label."),
+    (["ip: y -> z", "data: -> y"], "T 'ip': a bottom made by a layer before it, got 'y'. Hint: "
+     "there is no blob yet."),
+    (["a: -> x", "b: -> x"], "T 'b': a top of its own, got 'x', which layer 'a' makes. Hint: only "
+     "a layer in place may name a bottom as its top."),
+    (["a: -> x x"], "T 'a': a top of its own, got 'x', which layer 'a' makes. Hint: only a layer "
+     "in place may name a bottom as its top."),
+    (["a: -> x y", "b: x y -> y"], "T 'b': a top of its own, got 'y', which layer 'a' makes. Hint: "
+     "only a layer in place may name a bottom as its top."),
+])
+def test_a_graph_that_does_not_hang_together_is_refused(split, lines, message):
+    with pytest.raises(NetError) as error:
+        split(*lines)
+    assert str(error.value) == message
+
+
+# ------------------------------------------------------------------------------- losses' tops
+
+def test_a_loss_without_a_top_gets_one_of_its_name(parse_net):
+    net = parse_net('layer { name: "data" type: "D" top: "a" } layer { name: "loss" type: "L" } '
+                    'layer { name: "a" type: "L" } layer { name: "b" type: "L" top: "c" }')
+    graph.add_loss_tops(net, lambda layer: 1 - len(layer.top))
+    assert [list(layer.top) for layer in net.layer] == [["a"], ["loss"], ["a_top"], ["c"]]
