@@ -96,8 +96,8 @@ def insert_splits(net, loss_weight_of) -> NetParameter:
 
 def _refuse_in_place(layer, j: int) -> None:
     if j < len(layer.top) and layer.top[j] == layer.bottom[j]:
-        raise NetError(f"{layer.type} '{layer.name}'", "a top of its own: its bottom "
-                       f"'{layer.bottom[j]}' has another use, for which it must stay as it is")
+        raise NetError(f"{layer.type} '{layer.name}'", "a top of its own", "its bottom "
+                       f"'{layer.bottom[j]}', which another layer, or the loss, needs as it is")
 
 
 def split_blob(net, maker: tuple[int, int], blob: str, k: int) -> str:
@@ -127,16 +127,16 @@ def _connect(net):
         where = f"{layer.type} '{layer.name}'"
         for blob in layer.bottom:
             if blob not in latest:
-                raise NetError(where, f"a bottom made by a layer before it, got '{blob}'",
-                               hint=nearest(blob, latest) or _blobs_so_far(latest))
+                raise NetError(where, "a bottom made by a layer before it", f"'{blob}'",
+                               nearest(blob, latest) or _blobs_so_far(latest))
             used[latest[blob]] += 1
         makers.append([latest[blob] for blob in layer.bottom])
         for j, blob in enumerate(layer.top):
             in_place = j < len(layer.bottom) and layer.bottom[j] == blob
             if blob in latest and not in_place:
                 other = net.layer[latest[blob][0]].name
-                raise NetError(where, f"a top of its own, got '{blob}', which layer '{other}' "
-                               "makes", hint="only a layer in place may name a bottom as its top.")
+                raise NetError(where, "a top of its own", f"'{blob}', which layer '{other}' makes",
+                               "only a layer in place may name a bottom as its top.")
             latest[blob] = (i, j)
     return makers, used
 

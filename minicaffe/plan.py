@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .blob import Memory
+from .layer import Layer
 
 if TYPE_CHECKING:
     from .net import Net
@@ -90,7 +91,7 @@ def _fusible(step: Step, following: Step) -> bool:
     """A convolution with a ReLU in place behind it, on a backend whose epilogue takes it."""
     layer, relu = step.layer, following.layer
     return (layer.takes_epilogue and relu.param.type in layer.backend.fuses
-            and len(step.top) == 1 and following.bottom == step.top == following.top)
+            and following.bottom == step.top == following.top)
 
 
 # --------------------------------------------------------------------------------------- memory
@@ -126,26 +127,22 @@ def share_memory(net: Net, kept: frozenset[str], with_backward: bool) -> dict[st
 
 
 class _Life:
-    """From which step to which step an array is needed, and how large it is."""
+    """From which step to which step an array is needed, and how large it is.
 
-    def __init__(self):
-        self.first, self.last, self.size, self.written = 1 << 62, -1, 0, False
+    written: whether its first use writes it; if not, its numbers are the user's, or a loss weight.
+    """
 
-    def use(self, time: int, size: int, writes: bool) -> None:
-        if writes and time < self.first:
-            self.written = True
-        elif time < self.first:
-            self.written = False  # read before any step wrote it: the user's, such as a loss weight
-        self.first, self.last = min(self.first, time), max(self.last, time)
-        self.size = max(self.size, size)
+    def __init__(self, first: int, written: bool):
+        self.first = self.last = first
+        self.written, self.size = written, 0
 
 
 def _lifetimes(net: Net, with_backward: bool) -> dict[Memory, _Life]:
     lives: dict[Memory, _Life] = {}
 
     def use(blob, part: str, time: int, writes: bool) -> None:
-        life = lives.setdefault(blob.memory(part), _Life())
-        life.use(time, blob.count, writes)
+        life = lives.setdefault(blob.memory(part), _Life(time, writes))
+        life.last, life.size = time, max(life.size, blob.count)
 
     layers = len(net.layers)
     for i in range(layers):
@@ -155,9 +152,9 @@ def _lifetimes(net: Net, with_backward: bool) -> dict[Memory, _Life]:
         for blob in net.tops_of(i):
             use(blob, "data", i, not fed)
     for i in reversed(range(layers)) if with_backward else ():
-        if not net.layer_need_backward[i]:
-            continue
         time, layer = 2 * layers - i, net.layers[i]
+        if not net.layer_need_backward[i] or type(layer).backward is Layer.backward:
+            continue
         for blob in net.tops_of(i):
             use(blob, "diff", time, False)
             if "top" in layer.backward_reads:

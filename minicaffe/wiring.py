@@ -204,7 +204,6 @@ def refuse_labels(net: Net) -> None:
     for i, layer in enumerate(net.layers):
         for j in layer.no_gradient if net.layer_need_backward[i] else ():
             if j < len(net.bottom_need_backward[i]) and net.bottom_need_backward[i][j]:
-                name = net.param.layer[i].bottom[j]
-                raise NetError(layer.where, f"a bottom {j} ('{name}') that no learning layer "
-                               "makes: it has no gradient to give", hint="propagate_down: true "
-                               "for the other bottoms, false for this one.")
+                raise NetError(layer.where, f"a bottom {j} that no learning layer makes, as it has "
+                               "no gradient to give", f"'{net.param.layer[i].bottom[j]}'",
+                               "propagate_down: true for the other bottoms, false for this one.")

@@ -78,7 +78,7 @@ def split(parse_net):
         net = graph.insert_splits(parse_net("\n".join(text)),
                                   lambda layer, j: (losses or {}).get(layer.top[j], 0))
         run.net = net
-        return [f"{layer.name}: {' '.join(layer.bottom)} -> {' '.join(layer.top)}"
+        return [" ".join([f"{layer.name}:", *layer.bottom, "->", *layer.top])
                 for layer in net.layer]
     return run
 
@@ -124,15 +124,11 @@ def test_splitting_twice_changes_nothing_more(parse_net, split):
     assert split(*once) == once
 
 
-@pytest.mark.parametrize("consumers", [["relu: x -> x", "a: y -> z"], ["a: x -> y", "relu: x -> x"]])
-def test_a_layer_in_place_needs_its_bottom_for_itself(split, consumers):
-    lines = ["data: -> x", "before: x -> y", *consumers]
-    if consumers[0].startswith("relu"):
-        lines = ["data: -> x", "before: x -> y", "relu: x -> x"]
+def test_a_layer_in_place_needs_its_bottom_for_itself(split):
     with pytest.raises(NetError) as error:
-        split(*lines)
-    assert str(error.value) == ("T 'relu': a top of its own: its bottom 'x' has another use, for "
-                                "which it must stay as it is.")
+        split("data: -> x", "before: x -> y", "relu: x -> x")
+    assert str(error.value) == ("T 'relu': expected a top of its own, got its bottom 'x', which "
+                                "another layer, or the loss, needs as it is.")
 
 
 def test_a_loss_that_is_consumed_is_the_first_copy(split):
@@ -152,32 +148,35 @@ def test_several_losses_of_a_layer_that_are_consumed_count_once_each(split):
 
 
 def test_a_layer_in_place_may_not_overwrite_a_loss(split):
-    with pytest.raises(NetError, match="its bottom 'l' has another use"):
+    with pytest.raises(NetError, match="got its bottom 'l', which another layer"):
         split("data: -> x", "loss: x -> l", "relu: l -> l", losses={"l": 1})
 
 
 # --------------------------------------------------------------------------------- wrong graphs
 
-@pytest.mark.parametrize("lines, message", [
-    (["ip: x -> y"], "T 'ip': a bottom made by a layer before it, got 'x'. Hint: there is no blob "
-     "yet."),
-    (["data: -> conv1", "ip: conv_1 -> y"], "T 'ip': a bottom made by a layer before it, got "
-     "'conv_1'. Hint: did you mean 'conv1'?"),
-    (["data: -> x label", "ip: y -> z"], "T 'ip': a bottom made by a layer before it, got 'y'. "
-     "Hint: the blobs so far are x, label."),
-    (["ip: y -> z", "data: -> y"], "T 'ip': a bottom made by a layer before it, got 'y'. Hint: "
-     "there is no blob yet."),
-    (["a: -> x", "b: -> x"], "T 'b': a top of its own, got 'x', which layer 'a' makes. Hint: only "
-     "a layer in place may name a bottom as its top."),
-    (["a: -> x x"], "T 'a': a top of its own, got 'x', which layer 'a' makes. Hint: only a layer "
-     "in place may name a bottom as its top."),
-    (["a: -> x y", "b: x y -> y"], "T 'b': a top of its own, got 'y', which layer 'a' makes. Hint: "
-     "only a layer in place may name a bottom as its top."),
+@pytest.mark.parametrize("lines, unknown, hint", [
+    (["ip: x -> y"], "x", "there is no blob yet."),
+    (["ip: y -> z", "data: -> y"], "y", "there is no blob yet."),
+    (["data: -> conv1", "ip: conv_1 -> y"], "conv_1", "did you mean 'conv1'?"),
+    (["data: -> x label", "ip: y -> z"], "y", "the blobs so far are x, label."),
 ])
-def test_a_graph_that_does_not_hang_together_is_refused(split, lines, message):
+def test_a_bottom_must_be_made_before(split, lines, unknown, hint):
     with pytest.raises(NetError) as error:
         split(*lines)
-    assert str(error.value) == message
+    assert str(error.value) == (f"T 'ip': expected a bottom made by a layer before it, got "
+                                f"'{unknown}'. Hint: {hint}")
+
+
+@pytest.mark.parametrize("lines, doubled", [
+    (["a: -> x", "b: -> x"], "x"), (["a: -> y", "b: y -> x x"], "x"),
+    (["a: -> x y", "b: x y -> y"], "y")])
+def test_a_top_is_made_once(split, lines, doubled):
+    with pytest.raises(NetError) as error:
+        split(*lines)
+    maker = "b" if lines[1].endswith("x x") else "a"
+    assert str(error.value) == (
+        f"T 'b': expected a top of its own, got '{doubled}', which layer '{maker}' makes. "
+        "Hint: only a layer in place may name a bottom as its top.")
 
 
 # ------------------------------------------------------------------------------- losses' tops

@@ -20,6 +20,7 @@ def _cpu() -> Backend:
 _makers: dict[str, Callable[[], Backend]] = {"numpy": _numpy, "cpu": _cpu}
 _made: dict[str, Backend] = {}
 _current = "cpu"
+_gpu = 0
 
 
 def register_backend(name: str, maker: Callable[[], Backend]) -> None:
@@ -41,14 +42,19 @@ def get_backend(name: str | None = None) -> Backend:
     return _made[name]
 
 
-def set_device(name: str) -> None:
+def set_device(device: str | int) -> None:
     """Choose the device that nets made from now on run on: ``numpy`` or ``cpu``.
+
+    A number, as in pycaffe, says which GPU ``set_mode_gpu`` means, and chooses nothing yet.
 
     Errors: DeviceError, at once, where the device cannot be used.
     """
-    global _current
-    get_backend(name)
-    _current = name
+    global _current, _gpu
+    if isinstance(device, int):
+        _gpu = device
+        return
+    get_backend(device)
+    _current = device
 
 
 def set_mode_cpu() -> None:
@@ -57,5 +63,9 @@ def set_mode_cpu() -> None:
 
 
 def set_mode_gpu() -> None:
-    """Run nets made from now on on the GPU (pycaffe's name).  Errors: DeviceError without one."""
-    set_device("cuda")
+    """Run nets made from now on on the GPU that ``set_device`` numbered, or else on GPU 0.
+
+    Errors: DeviceError, always: this version has no backend for GPUs yet.
+    """
+    raise DeviceError(f"GPU {_gpu}", "this version of minicaffe computes on CPUs alone",
+                      hint="caffe.set_mode_cpu() runs the same nets.")

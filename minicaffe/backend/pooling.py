@@ -35,8 +35,8 @@ def max_backward(backend, dy, mask, dx) -> None:
     """Each dy goes to the element that was the largest; ``mask`` -1 (an all-NaN window) nowhere."""
     xp, planes = backend.xp, dx.shape[0] * dx.shape[1]
     dx[...] = 0
-    chosen, grad = mask.reshape(planes, -1), dy.reshape(planes, -1)
-    target = dx.reshape(planes, -1)
+    chosen, grad, target = (array.reshape(planes, array.shape[2] * array.shape[3])
+                            for array in (mask, dy, dx))
     rows = xp.broadcast_to(xp.arange(planes)[:, None], chosen.shape)
     valid = chosen >= 0
     xp.add.at(target, (rows[valid], chosen[valid]), grad[valid])

@@ -32,8 +32,8 @@ def check_layer(layer: str | LayerParameter, inputs: Mapping[str, ArrayLike],
 
     Args:
         layer, inputs, params, phase, seed: as :class:`OneLayerNet` takes them.
-        expected: the tops, or a function ``expected(*inputs, *params)`` that returns them: one
-            array, or a list of several.  Without it the devices are compared with the first one.
+        expected: the top, or a list of several, or a function ``expected(*inputs, *params)`` that
+            returns that.  Without it the devices are compared with the first one.
         devices: their names; default: ``DEVICES``.
         tolerance: in float32, relative to the largest element of an array; in float64 it is 1e-9.
         gradient: False for a layer that has none.
@@ -46,11 +46,11 @@ def check_layer(layer: str | LayerParameter, inputs: Mapping[str, ArrayLike],
     devices = DEVICES if devices is None else devices
     context = {"params": params, "phase": phase, "seed": seed}
     reference = OneLayerNet(layer, inputs, device=devices[0], dtype="float64", **context)
-    tops, weights = reference.forward(), reference.top_weights(ignored_tops)
-    diffs = reference.backward(weights)
+    weights = reference.top_weights(ignored_tops)
+    found = check_rules(reference, weights)
     if expected is not None:
         wanted = _expected_tops(reference, expected)
-        for name, got, want in zip(_top_names(reference), tops, wanted):
+        for name, got, want in zip(_top_names(reference), found, wanted):
             assert_close(got, want, tolerance, name)
     if gradient:
         check_gradient(layer, inputs, device=devices[0], kinks=kinks, ignored_tops=ignored_tops,
@@ -58,11 +58,11 @@ def check_layer(layer: str | LayerParameter, inputs: Mapping[str, ArrayLike],
     for device, dtype in product(devices, ("float32", "float64")):
         net = OneLayerNet(layer, inputs, device=device, dtype=dtype, **context)
         allowed = tolerance if dtype == "float32" else 1e-9
-        _compare(net, check_rules(net, weights, allowed), tops + diffs, allowed)
+        _compare(net, check_rules(net, weights, allowed), found, allowed)
         if reshape:
-            _check_reshape(net, layer, weights, allowed, phase, seed)
+            _check_reshape(net, layer, allowed, context)
         if in_place:
-            _check_in_place(net, tops + diffs, weights, allowed, context)
+            _check_in_place(net, found, weights, allowed, context)
 
 
 def check_rules(net: OneLayerNet, weights: Sequence[ArrayLike], tolerance: float = 1e-5
@@ -76,6 +76,7 @@ def check_rules(net: OneLayerNet, weights: Sequence[ArrayLike], tolerance: float
     Returns: the tops, the bottoms' diffs and the parameters' diffs.
     Errors: AssertionError.
     """
+    net.net.clear_param_diffs()
     tops = net.forward()
     for name, first, second in zip(_top_names(net), tops, net.forward(fill=7)):
         assert_same(second, first, f"{name}, run again with other numbers in it before")
@@ -89,24 +90,30 @@ def check_rules(net: OneLayerNet, weights: Sequence[ArrayLike], tolerance: float
             assert_same(second, first, f"{name}, run again with other numbers in it before")
         else:
             assert_same(second, numpy.full_like(second, 7), f"{name}, which gets no gradient")
+    _check_untouched(net, tops, weights)
     for i in net.gradient_bottoms:
         untouched = net.backward(weights, fill=7, skip=i)[i]
         assert_same(untouched, numpy.full_like(untouched, 7),
                     f"{net.diff_names[i]} with propagate_down False")
+    return tops + diffs
+
+
+def _check_untouched(net: OneLayerNet, tops, weights) -> None:
+    """Bottoms, tops and the tops' diffs are what they were before the backward pass."""
     for blob in net.bottoms:
-        assert_same(blob.data, net.inputs[blob.name], f"{net.where}: bottom '{blob.name}' after")
+        assert_same(blob.data, net.inputs[blob.name],
+                    f"{net.where}: bottom '{blob.name}' after both passes")
     for name, blob, weight, top in zip(_top_names(net), net.tops, weights, tops):
         assert_same(blob.data, top, f"{name} after backward")
-        assert_same(blob.diff, numpy.asarray(weight, blob.diff.dtype), f"diff of {name} after")
-    return tops + diffs
+        assert_same(blob.diff, numpy.asarray(weight, blob.diff.dtype),
+                    f"{name}: diff after backward")
 
 
 def _expected_tops(net: OneLayerNet, expected) -> list[numpy.ndarray]:
     if callable(expected):
         expected = expected(*(net.inputs[blob.name].copy() for blob in net.bottoms),
                             *copies(net.params))
-    if len(net.tops) == 1 and not (isinstance(expected, list | tuple) and len(expected) == 1
-                                   and numpy.shape(expected[0]) == net.tops[0].shape):
+    if len(net.tops) == 1:
         expected = [expected]
     if len(expected) != len(net.tops):
         raise AssertionError(f"{net.where}: expected {len(expected)} tops, got {len(net.tops)}")
@@ -123,27 +130,24 @@ def _compare(net: OneLayerNet, got, expected, tolerance: float, why: str = "") -
         assert_close(a, b, tolerance, name + why)
 
 
-def _check_reshape(net: OneLayerNet, layer, weights, tolerance: float, phase: int, seed: int
-                   ) -> None:
+def _check_reshape(net: OneLayerNet, layer, tolerance: float, context: dict) -> None:
     """A batch of twice the size as in a net made for that size, then the old one again."""
     before, small = net.forward(), dict(net.inputs)
-    batches = [array.shape[0] for array in small.values() if array.ndim]
-    large = {name: numpy.concatenate([array, array])
-             if array.ndim and array.shape[0] == batches[0] else array
-             for name, array in small.items()}
-    fresh = OneLayerNet(layer, large, params=copies(net.params), phase=phase, seed=seed,
-                        device=net.net.backend.name, dtype=net.net.dtype)
-    large_weights = fresh.top_weights()
-    for blob in net.params:
-        blob.diff[...] = 0
+    batch = next((array.shape[:1] for array in small.values()), ())
+    large = {name: numpy.concatenate([array, array]) if batch and array.shape[:1] == batch
+             else array for name, array in small.items()}
+    fresh = OneLayerNet(layer, large, device=net.net.backend.name, dtype=net.net.dtype,
+                        **{**context, "params": copies(net.params)})
+    weights = fresh.top_weights()
+    net.net.clear_param_diffs()
     net.reshape(large)
-    _compare(net, net.forward() + net.backward(large_weights),
-             fresh.forward() + fresh.backward(large_weights), tolerance, " of twice the batch")
+    _compare(net, net.forward() + net.backward(weights), fresh.forward() + fresh.backward(weights),
+             tolerance, " of twice the batch")
     net.reshape(small)
     _compare(net, net.forward(), before, 0.0, " back from twice the batch")
 
 
-def _check_in_place(net: OneLayerNet, expected, weights, tolerance: float, context) -> None:
+def _check_in_place(net: OneLayerNet, expected, weights, tolerance: float, context: dict) -> None:
     param = LayerParameter()
     param.CopyFrom(net.layer.param)
     param.top[0] = param.bottom[0]

@@ -61,10 +61,10 @@ class StrictArray(NDArrayOperatorsMixin):
         return bool(self._array)
 
     def __int__(self) -> int:
-        return int(self._array)
+        return int(self._array.item())
 
     def __float__(self) -> float:
-        return float(self._array)
+        return float(self._array.item())
 
     def __repr__(self) -> str:
         return f"Strict{self._array!r}"

@@ -11,7 +11,7 @@ from minicaffe.testing import assert_same
 
 def made(tops, shapes, device="numpy"):
     tops = " ".join(f'top: "{top}"' for top in tops)
-    shapes = " ".join("shape { %s }" % " ".join(f"dim: {d}" for d in s) for s in shapes)
+    shapes = " ".join(f"shape {{ dim: {list(shape)} }}" for shape in shapes)
     text = f'layer {{ name: "in" type: "Input" {tops} input_param {{ {shapes} }} }}'
     return minicaffe.Net(parse_text(text, NetParameter), minicaffe.TEST, device=device)
 

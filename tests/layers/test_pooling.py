@@ -110,6 +110,14 @@ def test_a_global_window_follows_the_input():
     assert_same(net.forward()[0], [[[[3]]]], "y")
 
 
+@pytest.mark.parametrize("device", ["numpy", "strict"])
+@pytest.mark.parametrize("method", ["MAX", "AVE"])
+def test_an_empty_batch_passes(device, method):
+    net = OneLayerNet(layer(method, "kernel_size: 2"), {"x": np.zeros((0, 2, 3, 3))}, device=device)
+    assert net.forward()[0].shape == (0, 2, 2, 2)
+    assert net.backward(net.top_weights())[0].shape == (0, 2, 3, 3)
+
+
 X = {"x": np.zeros((2, 3, 5, 5))}
 
 

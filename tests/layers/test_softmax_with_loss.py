@@ -110,7 +110,7 @@ def test_a_label_out_of_range_is_a_loss_of_nan_where_asking_would_wait():
 def test_labels_that_do_not_fit_the_scores_are_refused():
     assert refusal(layer(), {"x": numbers(3, 4), "label": [1, 2]}) == (
         "ShapeError: SoftmaxWithLoss 'l': expected 3 labels, one for each score vector of (3, 4), "
-        "got (2,). Hint: softmax_param { axis } tells where the classes are.")
+        "got (2,). Hint: softmax_param { axis } tells where they are.")
 
 
 def test_gradient_holds_with_an_ignored_label_out_of_range():

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import logging
-from collections.abc import Callable
-from pathlib import Path
-from types import CodeType, FunctionType
+from collections.abc import Callable, Iterator
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
 import numpy
 from numba.core import ir
@@ -24,8 +22,6 @@ from numba.extending import overload
 from ... import elementwise
 from .jit import compiled
 from .shares import shared
-
-log = logging.getLogger("minicaffe")
 
 CHUNK = 4096  # elements: what one thread takes at least, and what is too little for two
 
@@ -94,24 +90,37 @@ def _scalar(function: Callable):
 
 
 def fingerprint(function: Callable) -> str | None:
-    """A name for what a function computes, as far as its file does not say; None if unknown."""
-    if not isinstance(function, FunctionType):
-        return function.__name__
-    captured = [cell.cell_contents for cell in function.__closure__ or ()]
-    if not all(isinstance(value, (bool, int, float, numpy.number)) for value in captured):
+    """A hash of all that a formula computes, functions and numbers that it names included.
+
+    Returns: None where it depends on something else, of which nothing is known.
+    """
+    try:
+        text = "\n".join(_described(function, set()))
+    except TypeError:
         return None
-    parts = (*_parts(function.__code__), *map(repr, captured), repr(function.__defaults__))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _parts(code: CodeType):
-    yield code.co_code.hex()
-    yield repr(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _parts(constant)
-        else:
-            yield repr(constant)
+def _described(value, seen: set) -> Iterator[str]:
+    if isinstance(value, FunctionType):
+        if value not in seen:
+            seen.add(value)
+            captured = [cell.cell_contents for cell in value.__closure__ or ()]
+            for part in (value.__code__, *captured, *(value.__defaults__ or ())):
+                yield from _described(part, seen)
+            for name in value.__code__.co_names:
+                if name in value.__globals__:
+                    yield from _described(value.__globals__[name], seen)
+    elif isinstance(value, CodeType):
+        yield from (value.co_code.hex(), repr(value.co_names))
+        for constant in value.co_consts:
+            yield from _described(constant, seen)
+    elif isinstance(value, (numpy.ufunc, ModuleType, BuiltinFunctionType)):
+        yield value.__name__
+    elif value is None or isinstance(value, (bool, int, float, str, tuple, numpy.number)):
+        yield repr(value)
+    else:
+        raise TypeError
 
 
 def loop(function: Callable, kinds: tuple[str, ...], outs: int):
@@ -134,14 +143,12 @@ def loop(function: Callable, kinds: tuple[str, ...], outs: int):
         results=", ".join(f"out{k}[i]" for k in range(outs)),
         values=", ".join(values.get(kind, kind + "[i]").format(k)
                          for k, kind in enumerate(kinds)))
-    code = getattr(function, "__code__", None)
-    file = code.co_filename if code else __file__
     names = {"formula": _scalar(function), "__name__": __name__}
-    exec(compile(source, file, "exec"), names)  # numba's cache asks for the formula's file
-    made = next(f for name, f in names.items() if name.startswith("map_"))
+    exec(compile(source, __file__, "exec"), names)  # numba keeps code of what lives in a file
+    made = next(value for name, value in names.items() if name.startswith("map_"))
     known = fingerprint(function)
-    made.__qualname__ = f"{function.__name__.strip('<>')}.{made.__name__}.{known}"
-    return shared(made, formula=True, cache=known is not None and Path(file).is_file())
+    made.__qualname__ = f"{made.__name__}.{function.__name__.strip('<>')}.{known}"
+    return shared(made, cache=known is not None)
 
 
 class Loops:

@@ -28,24 +28,20 @@ from numba.core import event
 log = logging.getLogger("minicaffe")
 
 PACKAGE = Path(__file__).resolve().parents[2]
-_KERNELS = ("backend/*.py", "backend/cpu/*.py", "elementwise.py")
-_FORMULAS = (*_KERNELS, "layers/*.py", "solvers/*.py")
+SOURCES = ("backend/*.py", "backend/cpu/*.py", "elementwise.py")
 _MONTH = 30 * 24 * 3600
 
 
-def compiled(function: Callable | None = None, *, formula: bool = False, cache: bool = True,
-             **options):
+def compiled(function: Callable | None = None, *, cache: bool = True, **options):
     """Decorate a function so that numba compiles it when it is first called.
 
     Args:
-        formula: the function calls formulas of layers or solvers, so that a change of any of their
-            files, too, must compile it again.
-        cache: False for what lives in no file, such as functions typed into a notebook.
+        cache: False for code that depends on more than the sources of the backend.
         options: more of ``numba.njit``'s, such as ``parallel=True``.
     """
     if function is None:
-        return functools.partial(compiled, formula=formula, cache=cache, **options)
-    folder = _cache_folder(_FORMULAS if formula else _KERNELS) if cache else None
+        return functools.partial(compiled, cache=cache, **options)
+    folder = _cache_folder() if cache else None
     with _caching_in(folder):
         return numba.njit(cache=folder is not None, nogil=True, error_model="numpy",
                           **options)(function)
@@ -64,10 +60,10 @@ def _caching_in(folder: Path | None) -> Iterator[None]:
 
 
 @functools.cache
-def _cache_folder(sources: tuple[str, ...]) -> Path | None:
-    """The folder for code made from these sources, or None where nothing can be written."""
+def _cache_folder() -> Path | None:
+    """The folder for compiled code, or None where nothing can be written."""
     places = cache_places(os.environ, sys.platform, Path(__file__).resolve().parent)
-    name = "kernels-" + digest(PACKAGE, sources)
+    name = "kernels-" + digest(PACKAGE, SOURCES)
     folder = first_writable(place / name for place in places)
     if folder is None:
         _note_once("no folder can be written to keep compiled code in: it is compiled again in "
@@ -123,13 +119,19 @@ def remove_stale(folder: Path, before: float) -> None:
 
 def digest(package: Path, sources: Iterable[str]) -> str:
     """A hash of the source files, the compiler's version and the processor."""
-    parts = [numba.__version__, llvmlite.__version__, llvmlite.binding.get_host_cpu_name(),
-             llvmlite.binding.get_host_cpu_features().flatten()]
+    parts = (numba.__version__, llvmlite.__version__, *processor())
     result = hashlib.sha256("\n".join(parts).encode())
     for file in sorted(file for pattern in sources for file in package.glob(pattern)):
         result.update(f"\n{file.relative_to(package).as_posix()}\n".encode())
         result.update(file.read_bytes())
     return result.hexdigest()[:16]
+
+
+def processor() -> tuple[str, str]:
+    """Name and features, such as "+avx2,-avx512f", of the processor that numba compiles for."""
+    name, features = numba.config.CPU_NAME, numba.config.CPU_FEATURES
+    return (llvmlite.binding.get_host_cpu_name() if name is None else name,
+            llvmlite.binding.get_host_cpu_features().flatten() if features is None else features)
 
 
 class _Announcer(event.Listener):

@@ -8,23 +8,25 @@ floats of slack behind every buffer that vectors are read from or written to.
 
 from __future__ import annotations
 
-import llvmlite.binding
+import platform
+
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from .jit import processor
 
-def _tile_of(features, machine: str) -> tuple[int, int, int]:
+
+def tile(features: str, machine: str) -> tuple[int, int, int]:
     """(lanes of a vector, rows of a tile, vectors in a row): as many as the registers hold."""
-    if features.get("avx512f"):
+    if "+avx512f" in features.split(","):
         return 16, 8, 2
-    if features.get("avx"):
+    if "+avx" in features.split(","):
         return 8, 6, 2
-    return 4, 8 if "aarch64" in machine or "arm64" in machine else 4, 2
+    return 4, 8 if machine in ("aarch64", "arm64") else 4, 2
 
 
-LANES, ROWS, _VECTORS = _tile_of(llvmlite.binding.get_host_cpu_features(),
-                                 llvmlite.binding.get_default_triple())
+LANES, ROWS, _VECTORS = tile(processor()[1], platform.machine())
 COLUMNS = LANES * _VECTORS
 
 _float, _int, _lane = ir.FloatType(), ir.IntType(64), ir.IntType(32)
