@@ -58,6 +58,10 @@ class Layer:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        # what a parent says of a method does not hold for another method in its place
+        for method, says in (("forward", "takes_epilogue"), ("backward", "backward_reads")):
+            if method in vars(cls) and says not in vars(cls):
+                setattr(cls, says, getattr(Layer, says))
         if not cls.__name__.startswith("_"):
             _register(cls)
 
@@ -102,8 +106,8 @@ class Layer:
 
     @property
     def type(self) -> str:
-        """The layer's type: the name of its class."""
-        return type(self).__name__
+        """The layer's type in the net: the name of its class, or "Python"."""
+        return self.param.type or type(self).__name__
 
     @property
     def blobs(self) -> BlobList:
@@ -118,7 +122,7 @@ class Layer:
     @property
     def where(self) -> str:
         """The layer as error messages name it: ``InnerProduct 'ip1'``."""
-        return f"{self.param.type or self.type} '{self.name}'"
+        return f"{self.type} '{self.name}'"
 
     def add_blob(self, shape: Sequence[int], filler: FillerParameter | None = None) -> Blob:
         """Make a parameter of this layer, filled on the host (default: with zeros)."""
@@ -162,7 +166,7 @@ class BlobList(list):
 
     def add_blob(self, *shape: int) -> None:
         """Make one more parameter of this shape, zeros (pycaffe's BlobVec)."""
-        self._layer.add_blob(shape)
+        self.append(self._layer.add_blob(shape).host)
 
 
 def check_counts(layer: Layer) -> None:
@@ -178,7 +182,7 @@ def check_counts(layer: Layer) -> None:
             raise NetError(layer.where, text, f"{len(names)} ({', '.join(names) or 'none'})")
     if layer.tops_like_bottoms and len(layer.param.top) != len(layer.param.bottom):
         raise NetError(layer.where, "as many tops as bottoms",
-                       f"{len(layer.param.bottom)} bottoms, {len(layer.param.top)} tops")
+                       f"{len(layer.param.top)} for {len(layer.param.bottom)}")
 
 
 # ------------------------------------------------------------------------------------- registry

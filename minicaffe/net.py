@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import numpy
 
 from . import graph, randomness, wiring
 from .backend import get_backend
-from .blob import Blob, NotKept
-from .errors import KeepError, NetError, ParameterError, ShapeError, nearest
+from .blob import Blob
+from .errors import NetError, ParameterError, ShapeError, nearest
+from .keeping import Keeping
 from .layer import TRAIN, layer_class
-from .plan import Plan, share_memory
+from .plan import Plan
 from .proto import NetParameter, NetState
 from .proto.upgrade import read_net
 from .weights import WeightFiles
@@ -57,11 +58,8 @@ class Net(WeightFiles):
             network_file, NetState(phase=phase, level=level, stage=stages or []))
         self.name = self.param.name or "net"
         wiring.build(self)
-        self._keep = self._kept_names(keep)
-        self._hidden: dict[str, frozenset[str]] = {}
         self._plan = Plan(self)
-        self._memory_shapes: list[tuple[int, ...]] | None = None
-        self._backward_from = 0  # with keep: the layers below this one may run backward
+        self._keeping = Keeping(self, keep)
         if weights is not None:
             self.copy_from(weights)
 
@@ -81,19 +79,6 @@ class Net(WeightFiles):
         return graph.insert_splits(chosen, lambda layer, j: wiring.loss_weight(
             layer_class(layer), layer, j))
 
-    def _kept_names(self, keep) -> frozenset[str] | None:
-        """The blobs that keep their memory; None for all."""
-        if isinstance(keep, str):
-            if keep != "all":
-                raise ParameterError(f"net '{self.name}'", "keep='all' or a list of blob names",
-                                     repr(keep))
-            return None
-        for name in keep:
-            if name not in self.device_blobs:
-                raise ParameterError(f"net '{self.name}': keep", "names of its blobs", f"'{name}'",
-                                     nearest(name, self.device_blobs))
-        return frozenset(keep) | frozenset(self.inputs) | frozenset(self.outputs)
-
     # ------------------------------------------------------------------------------ what it holds
 
     def bottoms_of(self, index: int) -> list[Blob]:
@@ -110,11 +95,8 @@ class Net(WeightFiles):
     @property
     def blobs(self) -> Mapping[str, Blob]:
         """All blobs by name, in order; ``data`` and ``diff`` are NumPy arrays."""
-        if self._memory_shapes is None:  # later, only where a forward pass begins
-            self._place()
-        return OrderedDict(
-            (name, NotKept(blob, self._hidden[name]) if name in self._hidden else blob.host)
-            for name, blob in self.device_blobs.items())
+        return OrderedDict((name, self._keeping.view(name, blob))
+                           for name, blob in self.device_blobs.items())
 
     @property
     def _blob_names(self) -> list[str]:
@@ -196,8 +178,8 @@ class Net(WeightFiles):
     def run_forward(self, first: int = 0, last: int | None = None) -> None:
         """The forward passes of layers ``first`` to ``last``, by index; nothing is returned."""
         last = len(self.layers) - 1 if last is None else last
-        self._place()
-        self._check_forward(first, last)
+        self._keeping.place()
+        self._keeping.check_forward(first, last)
         if first == 0:
             for layer in self.layers:
                 layer.prepare(self.tick)
@@ -215,7 +197,7 @@ class Net(WeightFiles):
         first = len(self.layers) - 1 if first is None else first
         if self.phase != TRAIN:
             wiring.refuse_labels(self)
-        self._check_backward(first, last)
+        self._keeping.check_backward(first, last)
         for step in self._plan.backward(first, last):
             for hook in self._hooks["before_backward"]:
                 hook(step.index)
@@ -272,57 +254,6 @@ class Net(WeightFiles):
 
     # ------------------------------------------------------------------------------------ helpers
 
-    @property
-    def _has_backward(self) -> bool:
-        return self.phase == TRAIN or self.param.force_backward
-
-    def _place(self) -> None:
-        """Share memory between the blobs that are not kept; again if shapes have changed."""
-        if self._keep is None:
-            return
-        shapes = [blob.shape for blob in self.device_blobs.values()]
-        if shapes != self._memory_shapes:
-            self.reshape()
-            self._hidden = share_memory(self, self._keep, self._has_backward)
-            self._memory_shapes = [blob.shape for blob in self.device_blobs.values()]
-
-    def _check_forward(self, first: int, last: int) -> None:
-        """Errors: KeepError where layers before ``first`` made what is needed and was not kept."""
-        if first:
-            self._need_kept("data", ((layer.bottom, layer.top)
-                                     for layer in self.param.layer[first:last + 1]),
-                            f"start='{self._layer_names[first]}'")
-        if first <= self._backward_from:
-            self._backward_from = last + 1
-
-    def _check_backward(self, first: int, last: int) -> None:
-        """Errors: KeepError where backward would read what other blobs have overwritten."""
-        if self._keep is not None and not self._has_backward:
-            raise KeepError(f"net '{self.name}'", "its memory was shared for forward passes alone",
-                            hint="make it with phase TRAIN, force_backward or keep='all'.")
-        if self._hidden and first >= self._backward_from:
-            raise KeepError(f"net '{self.name}'", "what backward needs was not kept after the last "
-                            "backward pass", hint="run forward first, or make it with keep='all'.")
-        if first < len(self.layers) - 1:
-            run = [i for i in range(first, last - 1, -1) if self.layer_need_backward[i]]
-            self._need_kept("diff", ((self.param.layer[i].top, self.param.layer[i].bottom)
-                                     for i in run), f"start='{self._layer_names[first]}'")
-        self._backward_from = last
-
-    def _need_kept(self, part: str, layers: Iterable[tuple[Sequence[str], Sequence[str]]],
-                   what: str) -> None:
-        """Errors: KeepError for a hidden blob that is read before it is written.
-
-        layers: what each reads and what it writes, in the order in which they run.
-        """
-        written: set[str] = set()
-        for read, write in layers:
-            for name in read:
-                if name not in written and part in self._hidden.get(name, ()):
-                    raise KeepError(f"net '{self.name}': {what}", f"blob '{name}' was not kept",
-                                    hint=f"make the net with keep=['{name}'], or with keep='all'.")
-            written.update(write)
-
     def _layer_index(self, name: str) -> int:
         if name not in self._layer_names:
             raise ParameterError(f"net '{self.name}'", "the name of a layer", f"'{name}'",
@@ -343,12 +274,11 @@ class Net(WeightFiles):
 
     def _need_readable(self, part: str, names: Sequence[str]) -> None:
         """Before a pass: that its results can be read.  Errors: ParameterError, KeepError."""
-        blobs = self.blobs
         for name in names:
-            if name not in blobs:
+            if name not in self.device_blobs:
                 raise ParameterError(f"net '{self.name}'", "the name of a blob", f"'{name}'",
-                                     nearest(name, blobs))
-        self._need_kept(part, [(names, ())], "results")
+                                     nearest(name, self.device_blobs))
+        self._keeping.check_readable(part, names)
 
     def _read(self, part: str, names: Sequence[str]) -> dict[str, numpy.ndarray]:
         blobs = self.blobs

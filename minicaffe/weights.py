@@ -29,7 +29,10 @@ class WeightFiles:
         """
         stored = (hdf5.read_weights_hdf5 if is_hdf5(path) else wire.read_caffemodel)(path)
         pairs, wrong = [], []
-        layers = {layer.name: layer for layer in self.layers if layer.parameters}
+        layers: dict = {}
+        for layer in self.layers:
+            if layer.parameters:
+                layers.setdefault(layer.name, layer)  # of equal names the first, as in Caffe
         matched, unknown = [], []
         for entry in stored:
             if entry.name not in layers:
@@ -40,15 +43,15 @@ class WeightFiles:
                 continue
             matched.append(entry.name)
             if len(entry.blobs) != len(parameters):
-                wrong.append(f"'{entry.name}' has {len(parameters)} parameters, in the file "
-                             f"{len(entry.blobs)}")
+                wrong.append(f"layer '{entry.name}' has {len(entry.blobs)} parameters there, "
+                             f"{len(parameters)} here")
                 continue
             for index, (blob, array) in enumerate(zip(parameters, entry.blobs)):
                 if _fits(array.shape, blob.shape):
                     pairs.append((blob, array))
                 else:
-                    wrong.append(f"'{entry.name}' parameter {index} is {blob.shape}, in the file "
-                                 f"{array.shape}")
+                    wrong.append(f"parameter {index} of layer '{entry.name}' is {array.shape} "
+                                 f"there, {blob.shape} here")
         missing = [name for name in layers if name not in matched]
         self._refuse(path, wrong, matched, missing, unknown)
         for blob, array in pairs:
@@ -62,7 +65,8 @@ class WeightFiles:
             def listed(names):
                 return ", ".join(names) or "none"
             raise WeightsError(
-                fspath(path), f"weights of net '{self.name}'", "; ".join(wrong) or "another net's",
+                fspath(path), f"weights of net '{self.name}'",
+                "; ".join(wrong) or "those of another net",
                 f"layers that matched by name: {listed(matched)}; only in the net: "
                 f"{listed(missing)}; only in the file: {listed(unknown)}. Give a layer another "
                 "name to start it afresh.")

@@ -134,7 +134,7 @@ def test_a_foreign_net_is_refused_with_all_names(make_net, tmp_path):
     with pytest.raises(WeightsError) as error:
         net.copy_from(path)
     assert str(error.value) == (
-        f"{path}: expected weights of net 'mine', got another net's. Hint: layers that matched by "
+        f"{path}: expected weights of net 'mine', got those of another net. Hint: layers that matched by "
         "name: none; only in the net: ip1, ip2; only in the file: fc6, fc7. Give a layer another "
         "name to start it afresh.")
 
@@ -147,8 +147,8 @@ def test_every_parameter_of_another_shape_is_named_and_nothing_is_copied(make_ne
     with pytest.raises(WeightsError) as error:
         net.copy_from(path)
     assert str(error.value) == (
-        f"{path}: expected weights of net 'mine', got 'ip1' parameter 1 is (4,), in the file (5,); "
-        "'ip2' parameter 0 is (5, 4), in the file (4, 5). Hint: layers that matched by name: ip1, "
+        f"{path}: expected weights of net 'mine', got parameter 1 of layer 'ip1' is (5,) there, (4,) here; "
+        "parameter 0 of layer 'ip2' is (4, 5) there, (5, 4) here. Hint: layers that matched by name: ip1, "
         "ip2; only in the net: none; only in the file: fc8. Give a layer another name to start it "
         "afresh.")
     assert same(parameters(net), before) and not net.weights_loaded
@@ -156,7 +156,7 @@ def test_every_parameter_of_another_shape_is_named_and_nothing_is_copied(make_ne
 
 def test_another_number_of_parameters_is_refused(make_net, tmp_path):
     path = stored(tmp_path / "w.caffemodel", ip1=[numpy.ones((4, 3))])
-    with pytest.raises(WeightsError, match="got 'ip1' has 2 parameters, in the file 1. Hint"):
+    with pytest.raises(WeightsError, match="got layer 'ip1' has 1 parameters there, 2 here. Hint"):
         make_net(NET).copy_from(path)
 
 
@@ -179,7 +179,7 @@ def test_old_files_have_four_axes(make_net, tmp_path, ip1, ip2):
 @pytest.mark.parametrize("shape", [(4, 3, 1, 1), (1, 4, 3), (1, 1, 3, 4), (12,)])
 def test_other_shapes_of_the_same_count_do_not_fit(make_net, tmp_path, shape):
     path = stored(tmp_path / "w.caffemodel", ip1=[numpy.ones(shape), numpy.ones(4)])
-    with pytest.raises(WeightsError, match=r"'ip1' parameter 0 is \(4, 3\), in the file"):
+    with pytest.raises(WeightsError, match=r"parameter 0 of layer 'ip1' is .* there, \(4, 3\) here"):
         make_net(NET).copy_from(path)
 
 

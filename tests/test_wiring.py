@@ -405,7 +405,7 @@ def test_propagate_down_leaves_the_label_out(make_net):
     (plain("Pooling", "a", "x", top=""), "Pooling 'a': expected 1 to 2 tops, got 0 (none)."),
     (plain("SoftmaxWithLoss", "a", "x"), "SoftmaxWithLoss 'a': expected 2 bottoms, got 1 (x)."),
     (plain("Convolution", "a", "x", "label"),
-     "Convolution 'a': expected as many tops as bottoms, got 2 bottoms, 1 tops."),
+     "Convolution 'a': expected as many tops as bottoms, got 1 for 2."),
 ])
 def test_a_layer_says_how_many_bottoms_and_tops_it_takes(make_net, text, message):
     with pytest.raises(NetError) as error:

@@ -11,6 +11,8 @@ from ..proto import FillerParameter
 class DummyData(Layer):
     """Tops filled by ``data_filler``: once if it is constant, anew in every pass if not.
 
+    What is constant is there before the first pass, and may be written over.
+
     Top: one or more.
     Params: shape (or the old num, channels, height, width) and data_filler (constant 0): of
     each one for every top, or one for all.
@@ -19,6 +21,7 @@ class DummyData(Layer):
     bottoms = 0
     tops = (1, None)
     host = True
+    reshapes_always = True  # having no bottom, it would not hear of another shape otherwise
 
     def setup(self, bottom, top):
         param = self.param.dummy_data_param
@@ -40,11 +43,17 @@ class DummyData(Layer):
     def prepare(self, tick):
         self.tick = tick
 
+    def reshape(self, bottom, top):
+        for i, y in enumerate(top):
+            if self.fillers[i].type == "constant" and self.filled[i] != y.shape:
+                self._fill(i, y, 0)
+                self.filled[i] = y.shape
+
     def forward(self, bottom, top):
-        for i, (y, filler) in enumerate(zip(top, self.fillers)):
-            constant = filler.type == "constant"
-            if constant and self.filled[i] == y.shape:
-                continue
-            rng = randomness.generator(self._seed, self.name, i, 0 if constant else self.tick)
-            y.data[...] = fillers.fill(filler, y.shape, rng, self.where)
-            self.filled[i] = y.shape
+        for i, y in enumerate(top):
+            if self.fillers[i].type != "constant":
+                self._fill(i, y, self.tick)
+
+    def _fill(self, i: int, y, tick: int) -> None:
+        rng = randomness.generator(self._seed, self.name, i, tick)
+        y.data[...] = fillers.fill(self.fillers[i], y.shape, rng, self.where)

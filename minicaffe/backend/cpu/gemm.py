@@ -10,7 +10,15 @@ from __future__ import annotations
 import numpy
 
 from .jit import compiled
-from .microkernel import COLUMNS, LANES, ROWS, clear_floats, copy_floats, multiply_tile
+from .microkernel import (
+    COLUMNS,
+    LANES,
+    ROWS,
+    add_vector,
+    clear_floats,
+    copy_floats,
+    multiply_tile,
+)
 from .shares import shared
 from .workspace import Workspace, strided
 
@@ -45,11 +53,20 @@ def pack(count, k_first, k_end, b, b_at, k_stride, j_stride, panel, panel_at):
 
 
 @compiled
-def _store(result, result_at, result_stride, count, out, out_at, out_stride, accumulate):
-    """Write, or add, a row or a column of a block of the product."""
-    for i in range(count):
-        value, place = result[result_at + i * result_stride], out_at + i * out_stride
-        out[place] = out[place] + value if accumulate else value
+def _store(result, at, rows, columns, out, out_at, i_stride, j_stride, accumulate):
+    """Write, or add, a block of the product."""
+    if j_stride == 1 and not accumulate:
+        for i in range(rows):
+            copy_floats(result, at + i * COLUMNS, out, out_at + i * i_stride, columns)
+        return
+    whole = columns // LANES * LANES if j_stride == 1 else 0
+    for i in range(rows):
+        for j in range(0, whole, LANES):
+            add_vector(result, at + i * COLUMNS + j, out, out_at + i * i_stride + j, LANES)
+    for j in range(whole, columns):
+        for i in range(rows):
+            value, place = result[at + i * COLUMNS + j], out_at + i * i_stride + j * j_stride
+            out[place] = out[place] + value if accumulate else value
 
 
 @shared
@@ -67,22 +84,15 @@ def _pack_all(part, parts, width, depth, b, k_stride, j_stride, panels):
 def _product(part, parts, height, width, depth, a, row, col, panels, results,
              out, i_stride, j_stride, accumulate):
     """One thread's share of the product: blocks of HEIGHT rows of a panel."""
-    blocks = (height + HEIGHT - 1) // HEIGHT
-    units = (width + COLUMNS - 1) // COLUMNS * blocks
+    across = (width + COLUMNS - 1) // COLUMNS
+    units = (height + HEIGHT - 1) // HEIGHT * across
     result_at = part * HEIGHT * COLUMNS
     for unit in range(units * part // parts, units * (part + 1) // parts):
-        j, i = unit // blocks * COLUMNS, unit % blocks * HEIGHT
+        i, j = unit // across * HEIGHT, unit % across * COLUMNS
         rows, columns = min(HEIGHT, height - i), min(COLUMNS, width - j)
         multiply(rows, depth, a, 0, row, i, col, panels, j * depth, results, result_at)
-        out_at = i * i_stride + j * j_stride
-        if j_stride == 1:
-            for r in range(rows):
-                _store(results, result_at + r * COLUMNS, 1, columns,
-                       out, out_at + r * i_stride, 1, accumulate)
-        else:
-            for c in range(columns):
-                _store(results, result_at + c, COLUMNS, rows,
-                       out, out_at + c * j_stride, i_stride, accumulate)
+        _store(results, result_at, rows, columns, out, i * i_stride + j * j_stride,
+               i_stride, j_stride, accumulate)
 
 
 def matmul(workspace: Workspace, threads: int, a, b, out, accumulate: bool) -> None:

@@ -1,0 +1,196 @@
+"""Which blobs keep their numbers, and the memory that the others share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from .blob import Blob, Memory, NotKept
+from .errors import KeepError, ParameterError, nearest
+from .layer import TRAIN, Layer
+
+if TYPE_CHECKING:
+    from .net import Net
+
+_log = logging.getLogger("minicaffe")
+
+
+class Keeping:
+    """What ``keep`` asked for: all blobs keep their memory, or those named, the others share.
+
+    The net's inputs and outputs are always kept.  A blob that was not kept is never read stale: an
+    access raises KeepError, and so does a pass that would need what has been overwritten.
+    """
+
+    def __init__(self, net: Net, keep: str | Sequence[str]):
+        self._net = net
+        self._kept: frozenset[str] | None = None  # None: all
+        self._hidden: dict[str, frozenset[str]] = {}
+        self._shapes: list[tuple[int, ...]] | None = None
+        self._backward_from = 0  # the layers below this one may run backward
+        self._has_backward = net.phase == TRAIN or net.param.force_backward
+        if isinstance(keep, str):
+            if keep != "all":
+                raise ParameterError(f"net '{net.name}'", "keep='all' or a list of blob names",
+                                     repr(keep))
+            return
+        for name in keep:
+            if name not in net.device_blobs:
+                raise ParameterError(f"net '{net.name}': keep", "names of its blobs", f"'{name}'",
+                                     nearest(name, net.device_blobs))
+        self._kept = frozenset(keep) | frozenset(net.inputs) | frozenset(net.outputs)
+
+    def place(self) -> None:
+        """Share memory between the blobs that are not kept; again if shapes have changed."""
+        if self._kept is None:
+            return
+        blobs = self._net.device_blobs.values()
+        if self._shapes != [blob.shape for blob in blobs]:
+            self._net.reshape()
+            self._hidden = share_memory(self._net, self._kept, self._has_backward)
+            self._shapes = [blob.shape for blob in blobs]
+
+    def view(self, name: str, blob: Blob):
+        """A blob as the user sees it."""
+        self._place_first()
+        return NotKept(blob, self._hidden[name]) if name in self._hidden else blob.host
+
+    def check_forward(self, first: int, last: int) -> None:
+        """Errors: KeepError where layers before ``first`` made what is needed and was not kept."""
+        if first:
+            self._need_kept("data", ((layer.bottom, layer.top)
+                                     for layer in self._net.param.layer[first:last + 1]), first)
+        if first <= self._backward_from:
+            self._backward_from = last + 1
+
+    def check_backward(self, first: int, last: int) -> None:
+        """Errors: KeepError where backward would read what other blobs have overwritten."""
+        net = self._net
+        if self._kept is not None and not self._has_backward:
+            raise KeepError(f"net '{net.name}'", "its memory was shared for forward passes alone",
+                            hint="make it with phase TRAIN, force_backward or keep='all'.")
+        if self._hidden and first >= self._backward_from:
+            raise KeepError(f"net '{net.name}'", "what backward needs was not kept after the last "
+                            "backward pass", hint="run forward first, or make it with keep='all'.")
+        if first < len(net.layers) - 1:
+            run = [i for i in range(first, last - 1, -1) if net.layer_need_backward[i]]
+            self._need_kept("diff", ((net.param.layer[i].top, net.param.layer[i].bottom)
+                                     for i in run), first)
+        self._backward_from = last
+
+    def check_readable(self, part: str, names: Sequence[str]) -> None:
+        """Errors: KeepError where ``names`` are asked for as results and are not kept."""
+        self._place_first()
+        self._need_kept(part, [(names, ())], None)
+
+    def _place_first(self) -> None:
+        """Place memory if it never was; from then on only where a forward pass begins, as a move
+        between forward and backward would lose what backward needs."""
+        if self._shapes is None:
+            self.place()
+
+    def _need_kept(self, part: str, layers: Iterable[tuple[Sequence[str], Sequence[str]]],
+                   first: int | None) -> None:
+        """Errors: KeepError for a hidden blob that is read before it is written.
+
+        layers: what each reads and what it writes, in the order in which they run.
+        """
+        net = self._net
+        written: set[str] = set()
+        for read, write in layers:
+            for name in read:
+                if name not in written and part in self._hidden.get(name, ()):
+                    start = "results" if first is None else f"start='{net.layers[first].name}'"
+                    raise KeepError(f"net '{net.name}': {start}", f"blob '{name}' was not kept",
+                                    hint=f"make the net with keep=['{name}'], or with keep='all'.")
+            written.update(write)
+
+
+def share_memory(net: Net, kept: frozenset[str], with_backward: bool) -> dict[str, frozenset[str]]:
+    """Lay blobs whose lives do not overlap onto one arena.
+
+    Args:
+        kept: names of blobs that keep memory of their own.
+        with_backward: whether backward passes will follow the forward ones.
+
+    Returns: for each blob that was not kept, which of "data" and "diff" cannot be read.
+    """
+    lives = _lifetimes(net, with_backward)
+    own = {blob.memory(part) for name, blob in net.device_blobs.items() if name in kept
+           for part in ("data", "diff")}
+    movable = {memory: life for memory, life in lives.items() if memory not in own and life.written}
+    offsets, total = _first_fit(movable)
+    if movable:
+        memory = next(iter(movable))
+        arena = memory.backend.zeros((total,), memory.dtype)
+        for memory, offset in offsets.items():
+            memory.place(arena[offset:offset + movable[memory].size])
+        _log.debug("%s: %d arrays share %.1f MiB instead of %.1f", net.name, len(movable),
+                   total * memory.dtype.itemsize / 2**20,
+                   sum(life.size for life in movable.values()) * memory.dtype.itemsize / 2**20)
+    hidden = {}
+    for name, blob in net.device_blobs.items():
+        parts = {part for part in ("data", "diff") if blob.memory(part) in movable}
+        if parts:
+            hidden[name] = frozenset(parts)
+    return hidden
+
+
+class _Life:
+    """From which step to which step an array is needed, and how large it is.
+
+    written: whether its first use writes it; if not, its numbers are the user's, or a loss weight.
+    """
+
+    def __init__(self, first: int, written: bool):
+        self.first = self.last = first
+        self.written, self.size = written, 0
+
+
+def _lifetimes(net: Net, with_backward: bool) -> dict[Memory, _Life]:
+    lives: dict[Memory, _Life] = {}
+
+    def use(blob, part: str, time: int, writes: bool) -> None:
+        life = lives.setdefault(blob.memory(part), _Life(time, writes))
+        life.last, life.size = time, max(life.size, blob.count)
+
+    layers = len(net.layers)
+    for i in range(layers):
+        fed = not net.layers[i].param.bottom  # by the user, or once: not anew in every pass
+        for blob in net.bottoms_of(i):
+            use(blob, "data", i, False)
+        for blob in net.tops_of(i):
+            use(blob, "data", i, not fed)
+    for i in reversed(range(layers)) if with_backward else ():
+        time, layer = 2 * layers - i, net.layers[i]
+        if not net.layer_need_backward[i] or type(layer).backward is Layer.backward:
+            continue
+        for blob in net.tops_of(i):
+            use(blob, "diff", time, False)
+            if "top" in layer.backward_reads:
+                use(blob, "data", time, False)
+        for j, blob in enumerate(net.bottoms_of(i)):
+            if "bottom" in layer.backward_reads:
+                use(blob, "data", time, False)
+            if net.bottom_need_backward[i][j]:
+                use(blob, "diff", time, True)
+    return lives
+
+
+def _first_fit(lives: dict[Memory, _Life]) -> tuple[dict[Memory, int], int]:
+    """An offset for each array: the largest first, each at the lowest place that is free."""
+    placed: list[tuple[int, int, _Life]] = []
+    offsets: dict[Memory, int] = {}
+    for memory, life in sorted(lives.items(), key=lambda item: -item[1].size):
+        size = -(-life.size // 16) * 16  # whole cache lines
+        offset = 0
+        for start, end, _ in sorted(
+                (entry for entry in placed if entry[2].first <= life.last
+                 and life.first <= entry[2].last), key=lambda entry: entry[0]):
+            if offset + size <= start:
+                break
+            offset = max(offset, end)
+        placed.append((offset, offset + size, life))
+        offsets[memory] = offset
+    return offsets, max((end for _, end, _ in placed), default=0)
