@@ -81,3 +81,12 @@ def test_errors_say_what_was_expected(fields, expected):
     with pytest.raises(minicaffe.MinicaffeError) as caught:
         made(fields, ("a", "b", "c"))
     assert str(caught.value) == expected
+
+
+def test_constants_are_there_before_the_first_pass_and_may_be_written_over():
+    net = made("shape { dim: 2 } data_filler { value: 3 }", tops=["x"])
+    assert net.blobs["x"].data.tolist() == [3, 3]
+    net.blobs["x"].data[0] = 5
+    assert net.forward()["x"].tolist() == [5, 3]
+    net.blobs["x"].reshape(3)
+    assert net.forward()["x"].tolist() == [3, 3, 3]
