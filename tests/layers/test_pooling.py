@@ -110,7 +110,7 @@ def test_a_global_window_follows_the_input():
     assert_same(net.forward()[0], [[[[3]]]], "y")
 
 
-@pytest.mark.parametrize("device", ["numpy", "strict"])
+@pytest.mark.parametrize("device", ["numpy", "cpu", "strict"])
 @pytest.mark.parametrize("method", ["MAX", "AVE"])
 def test_an_empty_batch_passes(device, method):
     net = OneLayerNet(layer(method, "kernel_size: 2"), {"x": np.zeros((0, 2, 3, 3))}, device=device)

@@ -15,7 +15,8 @@ def solver(**fields):
 
 @pytest.mark.parametrize("fields, expected", [
     (dict(lr_policy="fixed"), lambda i: 0.5),
-    (dict(lr_policy="step", gamma=0.25, stepsize=3), lambda i: 0.5 * 0.25 ** [0, 0, 0, 1, 1, 1, 2, 2, 2, 3][i]),
+    (dict(lr_policy="step", gamma=0.25, stepsize=3),
+     lambda i: 0.5 * 0.25 ** [0, 0, 0, 1, 1, 1, 2, 2, 2, 3][i]),
     (dict(lr_policy="exp", gamma=0.5), lambda i: 0.5 * 0.5 ** i),
     (dict(lr_policy="inv", gamma=0.5, power=2), lambda i: 0.5 / (1 + 0.5 * i) ** 2),
     (dict(lr_policy="multistep", gamma=0.5, stepvalue=[2, 5]),

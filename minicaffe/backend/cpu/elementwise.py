@@ -20,7 +20,7 @@ from numba.core.untyped_passes import IRProcessing
 from numba.extending import overload
 
 from ... import elementwise
-from .jit import compiled
+from .jit import compiled, from_text
 from .shares import shared
 
 CHUNK = 4096  # elements: what one thread takes at least, and what is too little for two
@@ -135,8 +135,9 @@ def loop(function: Callable, kinds: tuple[str, ...], outs: int):
     """
     given = [f"in{k}" for k, kind in enumerate(kinds) if not kind.startswith("out")]
     values = {"array": "in{}[i]", "one": "one{}", "number": "in{}"}
+    name = "map_" + "_".join((*kinds, "to", str(outs)))
     source = _LOOP.format(
-        name="map_" + "_".join((*kinds, "to", str(outs))), chunk=CHUNK,
+        name=name, chunk=CHUNK,
         arguments=", ".join([f"out{k}" for k in range(outs)] + given),
         setup="; ".join(f"one{k} = in{k}[0]" for k, kind in enumerate(kinds) if kind == "one")
               or "pass",
@@ -144,8 +145,7 @@ def loop(function: Callable, kinds: tuple[str, ...], outs: int):
         values=", ".join(values.get(kind, kind + "[i]").format(k)
                          for k, kind in enumerate(kinds)))
     names = {"formula": _scalar(function), "__name__": __name__}
-    exec(compile(source, __file__, "exec"), names)  # numba keeps code of what lives in a file
-    made = next(value for name, value in names.items() if name.startswith("map_"))
+    made = from_text(source, name, names, place=loop)
     known = fingerprint(function)
     made.__qualname__ = f"{made.__name__}.{function.__name__.strip('<>')}.{known}"
     return shared(made, cache=known is not None)

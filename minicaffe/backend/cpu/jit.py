@@ -47,6 +47,17 @@ def compiled(function: Callable | None = None, *, cache: bool = True, **options)
                           **options)(function)
 
 
+def from_text(source: str, name: str, names: dict[str, object], place: Callable) -> Callable:
+    """The function ``name`` that a text defines, as if it stood where ``place`` stands.
+
+    numba's cache asks for a file and when it changed, and reads the lines there: in the middle of
+    a docstring Python 3.13's tokenizer would fail.
+    """
+    lines_before = "\n" * (place.__code__.co_firstlineno - 1)
+    exec(compile(lines_before + source.lstrip(), place.__code__.co_filename, "exec"), names)
+    return names[name]
+
+
 @contextmanager
 def _caching_in(folder: Path | None) -> Iterator[None]:
     """numba reads this setting while it decorates; the user's own functions keep theirs."""

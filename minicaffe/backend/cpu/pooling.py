@@ -85,8 +85,8 @@ def max_forward(threads: int, x, y, mask, window) -> None:
 def max_backward(threads: int, dy, mask, dx) -> None:
     """Each dy goes to the element that was the largest."""
     planes = dx.shape[0] * dx.shape[1]
-    _max_backward(threads, dy.reshape(planes, -1), mask.reshape(planes, -1),
-                  dx.reshape(planes, -1))
+    flat = (a.reshape(planes, a.shape[2] * a.shape[3]) for a in (dy, mask, dx))
+    _max_backward(threads, *flat)
 
 
 def average_forward(threads: int, x, y, window) -> None:

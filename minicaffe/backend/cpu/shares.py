@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .jit import compiled
+from .jit import compiled, from_text
 
 _int, _address = ir.IntType(64), ir.IntType(8).as_pointer()
 _share_type = ir.FunctionType(ir.VoidType(), [_int, _int, _int])
@@ -46,9 +46,9 @@ def shared(function: Callable | None = None, **options):
     source = _START.format(
         name=name, arguments=", ".join(list(inspect.signature(function).parameters)[2:]))
     names = {"share": share, "start_shares": _start_shares, "__name__": __name__}
-    exec(compile(source, function.__code__.co_filename, "exec"), names)  # for numba's cache
-    names[name].__qualname__ = function.__qualname__ + ".start"
-    start = compiled(names[name], **options)
+    start = from_text(source, name, names, place=function)
+    start.__qualname__ = function.__qualname__ + ".start"
+    start = compiled(start, **options)
 
     @functools.wraps(function)
     def run(threads, *arguments):
