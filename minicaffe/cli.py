@@ -41,6 +41,7 @@ def _train_parser(make, *name, **more) -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("minicaffe.cpu").setLevel(logging.INFO)  # why a first run starts slowly
     try:
         return options.run(options)
     except MinicaffeError as error:

@@ -134,9 +134,9 @@ def test_a_foreign_net_is_refused_with_all_names(make_net, tmp_path):
     with pytest.raises(WeightsError) as error:
         net.copy_from(path)
     assert str(error.value) == (
-        f"{path}: expected weights of net 'mine', got those of another net. Hint: layers that matched "
-        "by name: none; only in the net: ip1, ip2; only in the file: fc6, fc7. Give a layer another "
-        "name to start it afresh.")
+        f"{path}: expected weights of net 'mine', got those of another net. Hint: layers that "
+        "matched by name: none; only in the net: ip1, ip2; only in the file: fc6, fc7. Give a "
+        "layer another name to start it afresh.")
 
 
 def test_every_parameter_of_another_shape_is_named_and_nothing_is_copied(make_net, tmp_path):
@@ -149,8 +149,8 @@ def test_every_parameter_of_another_shape_is_named_and_nothing_is_copied(make_ne
     assert str(error.value) == (
         f"{path}: expected weights of net 'mine', got parameter 1 of layer 'ip1' is (5,) there, "
         "(4,) here; parameter 0 of layer 'ip2' is (4, 5) there, (5, 4) here. Hint: layers that "
-        "matched by name: ip1, ip2; only in the net: none; only in the file: fc8. Give a layer another name to start it "
-        "afresh.")
+        "matched by name: ip1, ip2; only in the net: none; only in the file: fc8. Give a layer "
+        "another name to start it afresh.")
     assert same(parameters(net), before) and not net.weights_loaded
 
 

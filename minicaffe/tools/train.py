@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..proto.upgrade import read_net
 from ..solvers import Solver
 from ..solvers.nets import solver_param
 from . import models
+from .report import Report
 
 DESCRIPTION = """\
 Train a net, test it, and print its accuracy on the test part of the data.
@@ -79,14 +79,16 @@ def run(options: argparse.Namespace) -> int:
     _check_folder(options.snapshot_dir)
     dataset = DATASETS["digits"]()
     solver = make_solver(param, dataset, options)
-    with _Report(solver, options.log, began) as report:
-        solver.solve()
-    if solver.stop_requested:
-        print(f"stopped after iteration {solver.iter}; go on with --resume {solver.last_snapshot}")
-        return 130
-    print(f"{solver.iter} iterations in {time.monotonic() - began:.1f} s; "
-          f"weights: {_weights_of(solver.last_snapshot)}")
-    return _conclude(solver, options.target_accuracy, report)
+    with Report(solver, options.log) as report:
+        with report.progress():
+            solver.solve()
+        if solver.stop_requested:
+            print(f"stopped after iteration {solver.iter}; "
+                  f"go on with --resume {solver.last_snapshot}")
+            return 130
+        print(f"{solver.iter} iterations in {time.monotonic() - began:.1f} s; "
+              f"weights: {_weights_of(solver.last_snapshot)}")
+        return _conclude(solver, options.target_accuracy, report)
 
 
 def _settings(options) -> SolverParameter:
@@ -164,7 +166,7 @@ def _weights_of(state: str | None) -> str:
     return (state or "none").replace(".solverstate", ".caffemodel")
 
 
-def _conclude(solver: Solver, target: float | None, report: _Report) -> int:
+def _conclude(solver: Solver, target: float | None, report: Report) -> int:
     """Test, print the accuracy as the last line, and hold it against the target."""
     if not solver.test_nets:
         return 0
@@ -179,41 +181,3 @@ def _conclude(solver: Solver, target: float | None, report: _Report) -> int:
         print(f"below the target accuracy {target}")
     print(f"test accuracy = {accuracy:.4f}")
     return 3 if missed else 0
-
-
-class _Report:
-    """The progress bar and the log file."""
-
-    def __init__(self, solver: Solver, log: str | None, began: float):
-        self.solver, self.path, self.began = solver, log, began
-        self.numbers: dict[str, str] = {}
-
-    def __enter__(self) -> _Report:
-        from tqdm import tqdm
-        self.file = open(self.path, "a") if self.path else None
-        self.bar = tqdm(total=self.solver.param.max_iter, initial=self.solver.iter, unit="it",
-                        dynamic_ncols=True, mininterval=0.2)
-        self.solver.add_callback(lambda: None, self._advance)
-        self.solver.listen(self._event)
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.bar.close()
-
-    def _advance(self) -> None:
-        self.bar.update(self.solver.iter + 1 - self.bar.n)
-
-    def _event(self, event: dict) -> None:
-        self.write(**event)
-        for name, value in event.items():
-            if name == "loss" and event["event"] == "test":
-                name = "test_loss"
-            if isinstance(value, float) and name != "lr":
-                self.numbers[name] = f"{value:.4f}"
-        self.bar.set_postfix(self.numbers, refresh=False)
-
-    def write(self, **event) -> None:
-        """One line of the log."""
-        if self.file:
-            event["seconds"] = round(time.monotonic() - self.began, 3)
-            print(json.dumps(event), file=self.file, flush=True)

@@ -159,7 +159,8 @@ class _Announcer(event.Listener):
 
 @functools.cache
 def _say_once() -> None:
-    log.info("compiling the kernels of cpu, once")
+    logging.getLogger("minicaffe.cpu").info(
+        "compiling the kernels of cpu, once: this run starts some seconds later")
 
 
 event.register("numba:compile", _Announcer())
