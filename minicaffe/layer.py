@@ -14,6 +14,7 @@ from .backend import get_backend
 from .blob import Blob
 from .errors import NetError, ShapeError, nearest
 from .proto import FillerParameter, LayerParameter
+from .proto.schema import CAFFE_TYPES
 
 TRAIN, TEST = 0, 1
 _types: dict[str, type[Layer]] = {}
@@ -39,6 +40,7 @@ class Layer:
         tops_like_bottoms: one top for each bottom.
         is_loss: its first top counts as a loss with weight 1 unless the net says otherwise.
         no_gradient: indices of bottoms, such as labels, that get no gradient.
+        in_place: its top may be written over its bottom.
         backward_reads: whose values backward needs, of "bottom" and "top"; memory that no one
             needs any more serves other blobs.
         host: it is host code by nature and is handed NumPy arrays, whatever the device.
@@ -51,6 +53,7 @@ class Layer:
     tops_like_bottoms = False
     is_loss = False
     no_gradient: tuple[int, ...] = ()
+    in_place = False
     backward_reads: tuple[str, ...] = ("bottom", "top")
     host = False
     reshapes_always = False
@@ -170,7 +173,7 @@ class BlobList(list):
 
 
 def check_counts(layer: Layer) -> None:
-    """Errors: NetError where the net gives the layer too many or too few bottoms or tops."""
+    """Errors: NetError for too many or too few bottoms or tops, or a top in place of a bottom."""
     for what, names, wanted in (("bottom", layer.param.bottom, layer.bottoms),
                                 ("top", layer.param.top, layer.tops)):
         least, most = (wanted, wanted) if isinstance(wanted, int) else wanted
@@ -180,6 +183,11 @@ def check_counts(layer: Layer) -> None:
             else:
                 text = f"{least} or more {what}s" if most is None else f"{least} to {most} {what}s"
             raise NetError(layer.where, text, f"{len(names)} ({', '.join(names) or 'none'})")
+    shared = [top for bottom, top in zip(layer.param.bottom, layer.param.top) if bottom == top]
+    if shared and not layer.in_place and layer.param.type != "Python":
+        raise NetError(layer.where, "another name for its top, as it does not work in place",
+                       f"'{shared[0]}' for bottom and top", "a layer of your own that does says "
+                       "so: in_place = True in its class.")
     if layer.tops_like_bottoms and len(layer.param.top) != len(layer.param.bottom):
         raise NetError(layer.where, "as many tops as bottoms",
                        f"{len(layer.param.top)} for {len(layer.param.bottom)}")
@@ -215,8 +223,12 @@ def layer_class(param: LayerParameter) -> type[Layer]:
     if param.type not in _types:
         _discover()
     if param.type not in _types:
+        known = f"known types: {', '.join(sorted(_types))}."
+        if param.type in CAFFE_TYPES:
+            raise NetError(f"layer '{param.name}'", "a layer type that this version has",
+                           f"Caffe's '{param.type}'", known)
         raise NetError(f"layer '{param.name}'", "a known layer type", f"'{param.type}'",
-                       nearest(param.type, _types) or f"known types: {', '.join(sorted(_types))}.")
+                       nearest(param.type, _types) or known)
     return _types[param.type]
 
 

@@ -9,7 +9,8 @@ import minicaffe
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.S | re.M)
-COMMANDS, EXAMPLE, OUTPUT, LAYER, CHECK = (text for _, text in BLOCKS)
+COMMANDS, EXAMPLE, OUTPUT, TRAINING, LAYER, CHECK = (text for _, text in BLOCKS)
+CALL = "\ntest_cube()\n"
 
 
 def run(code, name):
@@ -25,22 +26,33 @@ def test_the_net_in_python_prints_what_it_says():
     assert len([line for line in EXAMPLE.splitlines() if line]) <= 16
 
 
+def test_the_net_trains_on_arrays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = EXAMPLE.split("net = caffe.Net")[0] + (
+        'n.label = L.Input(shape=dict(dim=[2]))\n'
+        'n.loss = L.SoftmaxWithLoss(n.ip, n.label)\n'
+        'open("net.prototxt", "w").write(caffe.proto.text.to_text(n.to_proto()))\n'
+        'x, y = np.random.random((10, 1, 8, 8)), np.arange(10) % 3\n'
+        'test_x, test_y = x, y\n')
+    Path("solver.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 5 test_interval: 5')
+    assert "'loss': " in run(spec + TRAINING, "example_training")
+
+
 def test_the_new_layer_passes_its_check():
     run(LAYER, "example_layer")
     assert "Cube" in minicaffe.layer_type_list()
-    run(CHECK, "example_check")
+    run(CHECK + CALL, "example_check")
 
 
 def test_the_check_finds_a_wrong_gradient():
-    run(LAYER.replace("3 * x * x * dy", "2 * x * x * dy"), "example_layer")
+    run(LAYER.replace("3 * x * x * dy", "2 * x * x * dy").replace("Cube", "Wrong"), "example_layer")
     try:
-        run(CHECK, "example_check")
+        run(CHECK.replace("Cube", "Wrong") + CALL, "example_check")
     except AssertionError as error:
         assert "against central differences" in str(error)
     else:
         raise AssertionError("a wrong gradient passed")
-    finally:
-        run(LAYER, "example_layer")
 
 
 def test_two_commands_do_everything():

@@ -418,6 +418,9 @@ def test_an_unknown_type_is_named_with_its_neighbour(make_net):
         make_net(X + plain("InerProduct", "a", "x"))
     assert str(error.value) == ("layer 'a': expected a known layer type, got 'InerProduct'. "
                                 "Hint: did you mean 'InnerProduct'?")
+    with pytest.raises(NetError, match=r"'a': expected a layer type that this version has, got "
+                                       r"Caffe's 'LRN'. Hint: known types: Accuracy, .*"):
+        make_net('layer { name: "a" type: "LRN" }')
     with pytest.raises(NetError, match=r"got 'Zzz'. Hint: known types: Accuracy, .*Softmax.*\.$"):
         make_net(X + plain("Zzz", "a", "x"))
 

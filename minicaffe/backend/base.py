@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy
 
 from ..elementwise import where
+from ..errors import ParameterError
 from ..window import Window
 from . import convolution, pooling
 
@@ -51,13 +52,20 @@ class Backend:
 
         Args:
             function: a formula of single elements, written with ``minicaffe.elementwise``, that
-                returns one value, or one for each array of ``out``.
+                returns one value, or one for each array of ``out``.  It has no ``if``: ``where``.
             out: an array, or a tuple of them; may be among the inputs.
             inputs: arrays of out's size, one-element arrays of this device, or Python numbers.
         """
         shape = out[0].shape if isinstance(out, tuple) else out.shape
-        values = function(*(x if numpy.isscalar(x) or x.size == 1 else x.reshape(shape)
-                            for x in inputs))
+        arrays = (x if numpy.isscalar(x) or x.size == 1 else x.reshape(shape) for x in inputs)
+        try:
+            values = function(*arrays)
+        except ValueError as error:
+            if "truth value" not in str(error):
+                raise
+            raise ParameterError(f"formula '{function.__name__}'", "no if, and, or, not",
+                                 "one of them", "where(condition, a, b) of minicaffe.elementwise "
+                                 "chooses element by element.") from error
         for target, value in zip(out, values) if isinstance(out, tuple) else [(out, values)]:
             target[...] = value
 

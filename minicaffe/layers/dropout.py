@@ -25,6 +25,7 @@ class Dropout(Layer):
     """
 
     bottoms = tops = 1
+    in_place = True
     backward_reads = ()
 
     def setup(self, bottom, top):

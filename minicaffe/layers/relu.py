@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..backend.base import leaky
 from ..elementwise import where
+from ..errors import ParameterError
 from ..layer import Layer
 
 
@@ -15,7 +16,7 @@ def leaky_backward(x, dy, slope):
 class ReLU(Layer):
     """``y = x if x > 0 else negative_slope * x``;  ``dx = dy if x > 0 else negative_slope * dy``.
 
-    In place, backward sees y where x was; for a negative_slope >= 0 their signs agree.
+    In place, backward sees y where x was: their signs agree only for a negative_slope >= 0.
 
     Bottom: x, any shape.  Top: y, the same; may be in place.
     Params: negative_slope (0).
@@ -23,10 +24,15 @@ class ReLU(Layer):
     """
 
     bottoms = tops = 1
+    in_place = True
     backward_reads = ("bottom",)
 
     def setup(self, bottom, top):
         self.slope = self.param.relu_param.negative_slope
+        self.in_place = self.slope >= 0
+        if not self.in_place and bottom[0] is top[0]:
+            raise ParameterError(self.where, "negative_slope of 0 or more in place", self.slope,
+                                 "give the top a name of its own.")
 
     def reshape(self, bottom, top):
         top[0].reshape_like(bottom[0])

@@ -27,6 +27,7 @@ class Softmax(Layer):
     """
 
     bottoms = tops = 1
+    in_place = True
     backward_reads = ("top",)
 
     def reshape(self, bottom, top):

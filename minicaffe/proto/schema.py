@@ -96,6 +96,17 @@ def is_repeated(field: FieldDescriptor) -> bool:
     return field.label == _Field.LABEL_REPEATED if repeated is None else repeated
 
 
+# The layer types of Caffe 1.0.
+CAFFE_TYPES = frozenset("""
+    AbsVal Accuracy ArgMax BNLL BatchNorm BatchReindex Bias Clip Concat ContrastiveLoss Convolution
+    Crop Data Deconvolution Dropout DummyData ELU Eltwise Embed EuclideanLoss Exp Filter Flatten
+    HDF5Data HDF5Output HingeLoss Im2col ImageData InfogainLoss InnerProduct Input LRN LSTM LSTMUnit
+    Log MVN MemoryData MultinomialLogisticLoss PReLU Parameter Pooling Power Python RNN ReLU
+    Reduction Reshape SPP Scale Sigmoid SigmoidCrossEntropyLoss Silence Slice Softmax
+    SoftmaxWithLoss Split Swish TanH Threshold Tile WindowData
+    """.split())
+
+
 @cache
 def param_fields() -> dict[str, str]:
     """The parameter field of LayerParameter named after a layer type: ``LRN -> lrn_param``."""

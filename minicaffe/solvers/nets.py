@@ -88,3 +88,12 @@ def as_source(data, net: Net, shuffle: bool) -> Batches | None:
             raise ParameterError("data", f"an array for each of the inputs {net.inputs}", len(data))
         data = dict(zip(net.inputs, data))
     return Batches(data, shuffle=shuffle)
+
+
+def check_fed(net: Net) -> None:
+    """Errors: ParameterError for an Input blob that nobody ever wrote to, which would be zeros."""
+    unfed = [name for name in net.inputs if net.device_blobs[name].memory("data").array is None]
+    if unfed and net.source is None:
+        raise ParameterError(f"training net '{net.name}'", f"data for its inputs {net.inputs}",
+                             f"none for {unfed}", "give the solver data=(x, y), or write "
+                             "solver.net.blobs[name].data[...] before each step(1).")

@@ -116,6 +116,7 @@ class Solver:
                 self.test_all()
             for on_start, _ in self._callbacks:
                 on_start()
+            nets.check_fed(self.net)
             self._accumulate()
             if param.display and self.iter % param.display == 0:
                 self._display()

@@ -22,13 +22,14 @@ def check_layer(layer: str | LayerParameter, inputs: Mapping[str, ArrayLike],
                 params: Sequence[ArrayLike] | None = None, phase: int = TEST,
                 devices: Sequence[str] | None = None, tolerance: float = 1e-5,
                 gradient: bool = True, kinks: bool = False, ignored_tops: Sequence[int] = (),
-                in_place: bool = False, reshape: bool = True, seed: int = 0) -> None:
+                reshape: bool = True, seed: int = 0) -> None:
     """Check a layer on every device, in float32 and float64.
 
     It computes what it should, and the same everywhere; it writes every element of its tops and
     of its bottoms' diffs, whatever stood there; it adds to its parameters' diffs; it leaves its
     inputs alone, and the diffs that are not asked for; it survives a change of the batch's size;
-    its gradient is that of :func:`check_gradient`.
+    what it declares of itself (``in_place``, ``backward_reads``) is true; its gradient is that of
+    :func:`check_gradient`.
 
     Args:
         layer, inputs, params, phase, seed: as :class:`OneLayerNet` takes them.
@@ -38,7 +39,6 @@ def check_layer(layer: str | LayerParameter, inputs: Mapping[str, ArrayLike],
         tolerance: in float32, relative to the largest element of an array; in float64 it is 1e-9.
         gradient: False for a layer that has none.
         kinks, ignored_tops: as :func:`check_gradient` takes them.
-        in_place: True for a layer that may write its top over its bottom: that gives the same.
         reshape: False for a layer that can be made for one size of batch alone.
 
     Errors: AssertionError naming layer, device, array, index, both values and the tolerance.
@@ -61,7 +61,7 @@ def check_layer(layer: str | LayerParameter, inputs: Mapping[str, ArrayLike],
         _compare(net, check_rules(net, weights, allowed), found, allowed)
         if reshape:
             _check_reshape(net, layer, allowed, context)
-        if in_place:
+        if net.layer.in_place:
             _check_in_place(net, found, weights, allowed, context)
 
 
@@ -95,7 +95,36 @@ def check_rules(net: OneLayerNet, weights: Sequence[ArrayLike], tolerance: float
         untouched = net.backward(weights, fill=7, skip=i)[i]
         assert_same(untouched, numpy.full_like(untouched, 7),
                     f"{net.diff_names[i]} with propagate_down False")
+    _check_frozen(net, weights)
+    _check_backward_reads(net, weights)
     return tops + diffs
+
+
+def _check_frozen(net: OneLayerNet, weights) -> None:
+    """A parameter that does not learn (lr_mult 0) is left alone; pycaffe's layers do not know."""
+    flags = net.layer.param_propagate_down
+    for k in range(len(flags)) if net.layer.param.type != "Python" else ():
+        net.net.clear_param_diffs()
+        flags[k] = False
+        diff = net.backward(weights)[len(net.bottoms) + k]
+        flags[k] = True
+        assert_same(diff, numpy.zeros_like(diff),
+                    f"{net.diff_names[len(net.bottoms) + k]} with param_propagate_down False")
+
+
+def _check_backward_reads(net: OneLayerNet, weights) -> None:
+    """Backward gives the same where what it does not read, by its own word, has been lost."""
+    net.net.clear_param_diffs()
+    net.forward()
+    expected = net.backward(weights)
+    net.net.clear_param_diffs()
+    for part, blobs in (("bottom", net.bottoms), ("top", net.tops)):
+        for blob in blobs if part not in net.layer.backward_reads else ():
+            blob.data[...] = numpy.nan
+    for i, (name, got, want) in enumerate(zip(net.diff_names, net.backward(weights), expected)):
+        if i >= len(net.bottoms) or i in net.gradient_bottoms:
+            assert_same(got, want, f"{name} without the data that backward_reads leaves out")
+    net.forward()
 
 
 def _check_untouched(net: OneLayerNet, tops, weights) -> None:

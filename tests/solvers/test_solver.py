@@ -202,6 +202,19 @@ def test_mistakes_in_the_solver_are_told(tmp_path):
         caffe.get_solver(write(tmp_path, "base_lr: 0.1 lr_policy: 'fixed'")).solve()
 
 
+def test_a_net_that_nobody_feeds_is_not_trained_on_zeros():
+    solver = digits_solver(data=False)
+    with pytest.raises(ParameterError, match=r"data for its inputs \['data', 'label'\], got none "
+                                             r"for \['data', 'label'\]. Hint: give the solver d"):
+        solver.step(1)
+    assert solver.iter == 0
+    solver.net.blobs["data"].data[...] = 1
+    with pytest.raises(ParameterError, match=r"got none for \['label'\]"):
+        solver.step(1)
+    solver.net.blobs["label"].data[...] = 1
+    solver.step(1)
+
+
 def test_data_must_fit_the_net():
     with pytest.raises(ShapeError, match=r"samples of shape \(1, 8, 8\), got \(8, 8\)"):
         solver = digits_solver()

@@ -52,7 +52,9 @@ class Weighted(minicaffe.Layer):
     def backward(self, top, propagate_down, bottom):
         bug, dy, x, dx = self.param_str, top[0].diff, bottom[0].data, bottom[0].diff
         dw = (dy * x * x).sum()
-        if bug == "sets its parameter's diff":
+        if not self.param_propagate_down[0] and bug != "ignores param_propagate_down":
+            pass
+        elif bug == "sets its parameter's diff":
             self.w.diff[...] = dw
         else:
             self.w.diff[...] += -dw if bug == "wrong gradient of w" else dw
@@ -105,6 +107,7 @@ def test_a_right_layer_passes():
     ("writes its top", "top 'y' after backward at"),
     ("ignores propagate_down", "diff of bottom 'x' with propagate_down False at (1, 1): expected "
      "7, got -1.1945353"),
+    ("ignores param_propagate_down", "diff of parameter 0 with param_propagate_down False at (0)"),
     ("wrong gradient of x", "diff of bottom 'x' against central differences at (1, 1): expected "
      "-1.1945353, got 1.1945353, tolerance 1.2e-06"),
     ("wrong gradient of w", "diff of parameter 0 against central differences at (0)"),
@@ -122,9 +125,17 @@ def test_rules_can_be_checked_alone():
         check_rules(OneLayerNet(layer("ignores propagate_down"), {"x": X}), [np.ones((2, 3))])
 
 
-def test_a_layer_that_cannot_work_in_place_is_found():
+def test_a_layer_that_says_in_place_and_cannot_be_is_found(monkeypatch):
     check_layer(layer("overwrites y first"), {"x": X}, squares)
-    assert "top 'x' in place at" in message("overwrites y first", in_place=True)
+    monkeypatch.setattr(Weighted, "in_place", True)
+    assert "top 'x' in place at" in message("overwrites y first")
+
+
+def test_a_layer_that_reads_more_in_backward_than_it_says_is_found(monkeypatch):
+    monkeypatch.setattr(Weighted, "backward_reads", ("bottom",))
+    check_layer(layer(), {"x": X}, squares)
+    monkeypatch.setattr(Weighted, "backward_reads", ("top",))
+    assert "without the data that backward_reads leaves out at (0, 0)" in message("")
 
 
 def test_a_gradient_for_a_bottom_that_has_none_is_found():
