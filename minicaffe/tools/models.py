@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -48,6 +49,7 @@ def load(model: str) -> Model:
 def _of_module(path: Path) -> Model:
     spec = importlib.util.spec_from_file_location(f"minicaffe_model_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where pickle, inspect and numba's cache look for it
     spec.loader.exec_module(module)
     if not hasattr(module, "net"):
         raise ParameterError(str(path), "a function net() that returns a NetParameter", "none",

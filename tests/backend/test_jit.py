@@ -101,6 +101,20 @@ print(x[0])
     assert printed(code) == ["5.0"]
 
 
+def test_a_formula_of_a_module_that_cannot_be_imported_runs_in_every_process(tmp_path):
+    code = """
+import numpy
+from minicaffe.backend import get_backend
+x = numpy.ones(3, numpy.float32)
+names = {"__name__": "made_on_the_fly"}
+exec("def formula(x): return 7 * x", names)
+get_backend("cpu").map(names["formula"], x, x)
+print(x[0])
+"""
+    for _ in range(2):  # the second process must not look for the module
+        assert printed(code, NUMBA_CACHE_DIR=str(tmp_path)) == ["7.0"]
+
+
 @pytest.mark.parametrize("changed, differs", [
     ("backend/cpu/gemm.py", True), ("backend/base.py", True), ("elementwise.py", True),
     ("window.py", False)])

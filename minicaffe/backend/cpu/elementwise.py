@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
@@ -103,8 +104,11 @@ def fingerprint(function: Callable) -> str | None:
 
 def _described(value, seen: set) -> Iterator[str]:
     if isinstance(value, FunctionType):
+        if value.__module__ not in sys.modules:
+            raise TypeError  # numba imports the module when it loads the code again
         if value not in seen:
             seen.add(value)
+            yield value.__module__
             captured = [cell.cell_contents for cell in value.__closure__ or ()]
             for part in (value.__code__, *captured, *(value.__defaults__ or ())):
                 yield from _described(part, seen)
