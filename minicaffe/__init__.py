@@ -32,6 +32,10 @@ def __getattr__(name: str):
     return module if name == _LATER[name] else getattr(module, name)
 
 
+def __dir__():
+    return sorted({*globals(), *_LATER})
+
+
 __all__ = ["TEST", "TRAIN", "Layer", "MinicaffeError", "Net", "layer_type_list", "set_device",
            "set_mode_cpu", "set_mode_gpu", "set_random_seed", "__version__",
            *_LATER]

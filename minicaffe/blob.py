@@ -80,12 +80,12 @@ class Blob:
 
     @property
     def data(self):
-        """The values, as an array of the device."""
+        """The values, as an array of the device; what is assigned is copied into it."""
         return self._array("data")
 
     @property
     def diff(self):
-        """The gradient of the loss with respect to the values, as an array of the device."""
+        """The gradient of the loss with respect to the values; likewise."""
         return self._array("diff")
 
     def _array(self, part: str):
@@ -95,6 +95,20 @@ class Blob:
             known = flat, flat[:self.count].reshape(self.shape)
             self._views[part] = known
         return known[1]
+
+    @data.setter
+    def data(self, values) -> None:
+        self.data[...] = values
+
+    @diff.setter
+    def diff(self, values) -> None:
+        self.diff[...] = values
+
+    @property
+    def kind(self) -> tuple:
+        """What two blobs must have in common to share memory: shape, type, device."""
+        memory = self._memory["data"]
+        return self.shape, memory.dtype.name, memory.backend.name
 
     @property
     def host(self):
@@ -164,9 +178,17 @@ class HostView:
     def data(self) -> numpy.ndarray:
         return self._array("data")
 
+    @data.setter
+    def data(self, values) -> None:
+        self.data[...] = values
+
     @property
     def diff(self) -> numpy.ndarray:
         return self._array("diff")
+
+    @diff.setter
+    def diff(self, values) -> None:
+        self.diff[...] = values
 
     def _array(self, part: str) -> numpy.ndarray:
         blob = self._blob

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy
 from numpy.random import Generator
 
-from .errors import ParameterError, ShapeError, nearest
+from .errors import MinicaffeError, ParameterError, ShapeError, nearest
 
 _fillers: dict[str, Callable] = {}
 
@@ -38,7 +38,13 @@ def fill(param, shape: tuple[int, ...], rng: Generator, where: str) -> numpy.nda
     if param.sparse != -1 and param.type != "gaussian":
         raise ParameterError(f"{where}: filler '{param.type}'", "no 'sparse': gaussian only",
                              param.sparse)
-    return numpy.asarray(_fillers[param.type](param, shape, rng, where), float)
+    try:
+        return numpy.asarray(_fillers[param.type](param, shape, rng, where), float)
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, MinicaffeError):
+            raise
+        raise ParameterError(f"{where}: filler '{param.type}'", "numbers it can draw with",
+                             " ".join(str(param).split()), str(error)) from error
 
 
 @filler

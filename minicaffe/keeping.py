@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ class Keeping:
     """
 
     def __init__(self, net: Net, keep: str | Sequence[str]):
-        self._net = net
+        self._net = weakref.proxy(net)  # which holds this: a circle would live until collected
         self._kept: frozenset[str] | None = None  # None: all
         self._hidden: dict[str, frozenset[str]] = {}
         self._shapes: list[tuple[int, ...]] | None = None

@@ -79,6 +79,7 @@ class Layer:
         self.parameters: list[Blob] = []
         self.param_propagate_down: list[bool] = []
         self._seed = seed
+        self.stream: tuple = (self.name,)  # names its random numbers among those of the net
         self._key = None
 
     # ------------------------------------------------------------------------- to be overridden
@@ -98,7 +99,7 @@ class Layer:
     def prepare(self, tick: int) -> None:
         """Before the pass number ``tick``: what changes from pass to pass.  Host code."""
         if self._key is not None:
-            self.backend.upload(numpy.array([randomness.key(self._seed, self.name, tick)],
+            self.backend.upload(numpy.array([randomness.key(self._seed, *self.stream, tick)],
                                             numpy.uint64), self._key)
 
     def reseed(self, seed: int) -> None:
@@ -131,7 +132,7 @@ class Layer:
         """Make a parameter of this layer, filled on the host (default: with zeros)."""
         index = len(self.parameters)
         blob = Blob(self.backend, self.dtype, shape, f"{self.name}.{index}")
-        rng = randomness.generator(self._seed, self.name, index)
+        rng = randomness.generator(self._seed, *self.stream, index)
         blob.host.data[...] = fillers.fill(filler or FillerParameter(), blob.shape, rng, self.where)
         self.parameters.append(blob)
         self.param_propagate_down.append(True)

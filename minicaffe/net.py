@@ -14,7 +14,7 @@ from .backend import get_backend
 from .blob import Blob
 from .errors import NetError, ParameterError, ShapeError, nearest
 from .keeping import Keeping
-from .layer import TRAIN, layer_class
+from .layer import TEST, TRAIN, layer_class
 from .plan import Plan
 from .proto import NetParameter, NetState
 from .proto.upgrade import read_net
@@ -45,6 +45,11 @@ class Net(WeightFiles):
         if isinstance(phase, str | PathLike):  # pycaffe's older order: Net(file, weights, phase)
             phase, weights = (level if weights is None else weights), phase
             level = 0
+        if phase not in (TRAIN, TEST) or weights in ("TRAIN", "TEST"):
+            raise ParameterError("Net", "a phase, caffe.TRAIN or caffe.TEST",
+                                 repr(weights if weights in ("TRAIN", "TEST") else phase))
+        if dtype not in ("float32", "float64", numpy.float32, numpy.float64):
+            raise ParameterError("Net: dtype", "'float32' or 'float64'", repr(dtype))
         self.phase = phase
         self.backend = get_backend(device)
         self.dtype = numpy.dtype(dtype)

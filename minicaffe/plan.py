@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from .errors import NetError
+from .layer import Layer
+
 if TYPE_CHECKING:
     from .net import Net
 
@@ -19,19 +22,22 @@ class Step:
         self.backward_needed = net.layer_need_backward[index]
         self.absorbed: Step | None = None
         self._shapes: list[tuple[int, ...]] | None = None
+        self._is_dead_end = bool(self.top) and any(self.propagate_down) and (
+            type(self.layer).backward is Layer.backward)
         self._losses = [(blob, net.loss_weights[blob.name]) for blob in self.top
                         if blob.name in net.loss_weights]
 
     def reshape(self) -> None:
-        """Let the layer size its tops if a bottom has another shape than before.
+        """Let the layer size its tops if one of its blobs has another shape than before.
 
         The diff of a loss that takes another size is its weight again, where backward starts.
         """
-        shapes = [blob.shape for blob in self.bottom]
-        if shapes != self._shapes or self.layer.reshapes_always:
+        blobs = self.bottom + self.top
+        if self._shapes != [blob.shape for blob in blobs] or self.layer.reshapes_always:
             counts = [blob.count for blob, _ in self._losses]
+            self._shapes = None  # should the layer refuse
             self.layer.reshape(self.bottom, self.top)
-            self._shapes = shapes
+            self._shapes = [blob.shape for blob in blobs]
             for (blob, weight), count in zip(self._losses, counts):
                 if blob.count != count:
                     blob.diff[...] = weight
@@ -46,7 +52,11 @@ class Step:
             self.layer.forward(self.bottom, self.top)
 
     def backward(self) -> None:
+        """Run the layer's backward.  Errors: NetError for one that has none and would need it."""
         if self.backward_needed:
+            if self._is_dead_end:
+                raise NetError(self.layer.where, "a backward method, as its bottoms' gradients are "
+                               "asked for", "none", "propagate_down: false stops them here.")
             self.layer.backward(self.top, self.propagate_down, self.bottom)
 
 

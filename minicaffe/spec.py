@@ -21,30 +21,11 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from .errors import ParameterError, nearest
-from .proto.schema import MESSAGES, is_repeated, param_fields
+from .layer import layer_type_list
+from .proto.schema import CAFFE_TYPES, MESSAGES, is_repeated, param_fields, param_messages
 
 NetParameter, LayerParameter = MESSAGES["NetParameter"], MESSAGES["LayerParameter"]
 
-# Messages that a layer type reads besides, or instead of, the one that is called like the type.
-_MORE_PARAMS = {
-    "ContrastiveLoss": ("loss_param",),
-    "ConvolutionDepthwise": ("convolution_param",),
-    "Data": ("transform_param",),
-    "Deconvolution": ("convolution_param",),
-    "DepthwiseConvolution": ("convolution_param",),
-    "EuclideanLoss": ("loss_param",),
-    "HingeLoss": ("loss_param",),
-    "Im2col": ("convolution_param",),
-    "ImageData": ("transform_param",),
-    "InfogainLoss": ("loss_param",),
-    "LSTM": ("recurrent_param",),
-    "MemoryData": ("transform_param",),
-    "MultinomialLogisticLoss": ("loss_param",),
-    "RNN": ("recurrent_param",),
-    "SigmoidCrossEntropyLoss": ("sigmoid_param", "loss_param"),
-    "SoftmaxWithLoss": ("softmax_param", "loss_param"),
-    "WindowData": ("transform_param",),
-}
 _KINDS = {
     FieldDescriptor.CPPTYPE_BOOL: "true or false",
     FieldDescriptor.CPPTYPE_DOUBLE: "a number",
@@ -107,7 +88,7 @@ class Function:
         if key in fields:
             return layer
         names = [name for field in own for name in fields[field].message_type.fields_by_name]
-        hint = nearest(key, [*names, *fields])
+        hint = _nearest_type(self.type_name) or nearest(key, [*names, *fields])
         if not hint and names:
             hint = f"{self.type_name} has {', '.join(names)}"
         raise ParameterError(where, f"unknown parameter '{key}'", hint=hint)
@@ -145,15 +126,6 @@ class NetSpec:
         return _assemble(self.tops.values(), {top: name for name, top in self.tops.items()})
 
 
-class Layers:
-    """``layers.Convolution(bottom, ...)``: for any layer type, the function that makes one."""
-
-    def __getattr__(self, type_name: str) -> Callable[..., Top | tuple[Top, ...] | Function]:
-        if type_name.startswith("_"):
-            raise AttributeError(type_name)
-        return layer_function(type_name)
-
-
 class Parameters:
     """``params.Pooling.MAX``: the enum values of a layer type's parameter message."""
 
@@ -185,12 +157,6 @@ def layer_function(type_name: str) -> Callable[..., Top | tuple[Top, ...] | Func
 def to_proto(*tops: Top | Function) -> Message:
     """A NetParameter of all layers that the tops need, with names made from the types."""
     return _assemble(tops, {})
-
-
-def param_messages(type_name: str) -> tuple[str, ...]:
-    """The fields of LayerParameter that hold a layer type's parameters, its own one first."""
-    own = param_fields().get(type_name)
-    return ((own,) if own else ()) + _MORE_PARAMS.get(type_name, ())
 
 
 def param_name_dict() -> dict[str, str]:
@@ -257,6 +223,14 @@ def _assign_message(proto: Message, value: object, where: str) -> None:
         raise ParameterError(where, "a dict", repr(value))
 
 
+def _nearest_type(type_name: str) -> str:
+    """The layer type that a type nobody knows must have meant, as a hint, or ""."""
+    known = {*CAFFE_TYPES, *layer_type_list()}
+    if type_name in known or param_messages(type_name):
+        return ""
+    return nearest(type_name, sorted(known))
+
+
 def _in_order(tops: Iterable[Top | Function]) -> list[Function]:
     """All layers that the tops need, each behind the layers it reads."""
     done: dict[Function, None] = {}
@@ -302,5 +276,4 @@ def _assemble(tops: Iterable[Top | Function], given: Mapping[Top | Function, str
     return net
 
 
-layers = Layers()
 params = Parameters()

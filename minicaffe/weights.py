@@ -19,57 +19,68 @@ def is_hdf5(path: str | PathLike) -> bool:
 class WeightFiles:
     """What a Net does with files of weights; layers are matched by their names."""
 
-    def copy_from(self, path: str | PathLike) -> None:
+    def copy_from(self, path: str | PathLike, complete: bool = False) -> None:
         """Copy the parameters of every layer that the file and the net both have.
 
         Layers that only one of them has are left alone, which is how a net is fine-tuned.
+
+        Args:
+            complete: True where each layer with parameters must be in the file.
 
         Errors: WeightsError where a shape differs, or where no layer matches, naming which layers
         did and which did not; FileFormatError for a damaged file.  Nothing is copied then.
         """
         stored = (hdf5.read_weights_hdf5 if is_hdf5(path) else wire.read_caffemodel)(path)
-        pairs, wrong = [], []
         layers: dict = {}
         for layer in self.layers:
             if layer.parameters:
                 layers.setdefault(layer.name, layer)  # of equal names the first, as in Caffe
-        matched, unknown = [], []
-        for entry in stored:
-            if entry.name not in layers:
-                unknown.extend([entry.name] if entry.blobs else [])
-                continue
-            parameters = layers[entry.name].parameters
-            if not entry.blobs:
-                continue
-            matched.append(entry.name)
-            if len(entry.blobs) != len(parameters):
-                wrong.append(f"layer '{entry.name}' has {len(entry.blobs)} parameters there, "
-                             f"{len(parameters)} here")
-                continue
-            for index, (blob, array) in enumerate(zip(parameters, entry.blobs)):
-                if _fits(array.shape, blob.shape):
-                    pairs.append((blob, array))
-                else:
-                    wrong.append(f"parameter {index} of layer '{entry.name}' is {array.shape} "
-                                 f"there, {blob.shape} here")
-        missing = [name for name in layers if name not in matched]
-        self._refuse(path, wrong, matched, missing, unknown)
+        found = {entry.name: entry.blobs for entry in reversed(stored) if entry.blobs}
+        matched = [name for name in layers if name in found]
+        missing = [name for name in layers if name not in found]
+        unknown = [name for name in found if name not in layers][::-1]
+        pairs, wrong = [], []
+        for name in matched:
+            self._pair(layers[name], found[name], pairs, wrong)
+        if wrong or missing and (complete or not matched):
+            self._refuse(path, wrong, matched, missing, unknown)
         for blob, array in pairs:
             blob.host.data[...] = array.reshape(blob.shape)
         self.weights_loaded = True
         _log.info("%s: %d layers copied; not in the file: %s; not in the net: %s", fspath(path),
                   len(matched), ", ".join(missing) or "none", ", ".join(unknown) or "none")
 
+    def _pair(self, layer, arrays: list, pairs: list, wrong: list[str]) -> None:
+        """Match a layer's parameters with stored arrays; what does not fit is told in ``wrong``.
+
+        HDF5 files of real Caffe leave out parameters that another layer owns.
+        """
+        blobs, owned = layer.parameters, [parameter.blob for parameter in self.learnable]
+        arrays = arrays + [None] * (len(blobs) - len(arrays))
+        if len(arrays) > len(blobs) or any(
+                array is None and blob in owned for blob, array in zip(blobs, arrays)):
+            there = sum(array is not None for array in arrays)
+            wrong.append(f"layer '{layer.name}' has {there} parameters there, {len(blobs)} here")
+            return
+        for index, (blob, array) in enumerate(zip(blobs, arrays)):
+            if array is None:
+                continue
+            if _fits(array.shape, blob.shape):
+                pairs.append((blob, array))
+            else:
+                wrong.append(f"parameter {index} of layer '{layer.name}' is {array.shape} there, "
+                             f"{blob.shape} here")
+
     def _refuse(self, path, wrong, matched, missing, unknown) -> None:
-        if wrong or not matched and missing:
-            def listed(names):
-                return ", ".join(names) or "none"
-            raise WeightsError(
-                fspath(path), f"weights of net '{self.name}'",
-                "; ".join(wrong) or "those of another net",
-                f"layers that matched by name: {listed(matched)}; only in the net: "
-                f"{listed(missing)}; only in the file: {listed(unknown)}. Give a layer another "
-                "name to start it afresh.")
+        def listed(names):
+            return ", ".join(names) or "none"
+        got = "; ".join(wrong) or ("those of another net" if not matched else
+                                   f"none for {listed(missing)}")
+        raise WeightsError(
+            fspath(path), f"weights of net '{self.name}'", got,
+            f"layers that matched by name: {listed(matched)}; only in the net: "
+            f"{listed(missing)}; only in the file: {listed(unknown)}. Give a layer another "
+            "name to start it afresh.")
 
     def load_hdf5(self, path: str | PathLike) -> None:
         """``copy_from`` of an HDF5 file (pycaffe's name)."""
@@ -79,22 +90,26 @@ class WeightFiles:
 
     def save(self, path: str | PathLike) -> None:
         """Write all parameters, as a caffemodel or, by its name, as HDF5: whole, or not at all."""
-        stored = {layer.name: [blob.data for blob in layer.blobs]
-                  for layer in self.layers if layer.parameters}
-        if is_hdf5(path):
-            hdf5.write_weights_hdf5(path, stored)
-        else:
-            wire.write_caffemodel(path, self.param, stored)
+        self.write(path, is_hdf5(path))
 
     def save_hdf5(self, path: str | PathLike) -> None:
         """Write all parameters as HDF5 (pycaffe's name)."""
-        hdf5.write_weights_hdf5(path, {layer.name: [blob.data for blob in layer.blobs]
-                                       for layer in self.layers if layer.parameters})
+        self.write(path, True)
+
+    def write(self, path: str | PathLike, as_hdf5: bool) -> None:
+        """``save`` in a format that the file's name does not tell."""
+        stored = [[blob.data for blob in layer.blobs] for layer in self.layers]
+        if as_hdf5:  # where names are keys: of equal ones the first, which copy_from will find
+            names = [layer.name for layer in self.layers]
+            hdf5.write_weights_hdf5(path, {name: arrays for name, arrays in
+                                           zip(reversed(names), reversed(stored)) if arrays})
+        else:
+            wire.write_caffemodel(path, self.param, stored)
 
     def share_with(self, other: WeightFiles) -> None:
         """Let the parameters of layers of equal names live where those of another net do.
 
-        Errors: WeightsError where their numbers or shapes differ.
+        Errors: WeightsError where their numbers, shapes, types or devices differ.
         """
         theirs = {layer.name: layer for layer in other.layers}
         for layer in self.layers:
@@ -105,9 +120,9 @@ class WeightFiles:
                 raise WeightsError(f"{layer.where}: to share", f"{len(layer.parameters)} "
                                    "parameters", len(shared))
             for mine, its in zip(layer.parameters, shared):
-                if mine.shape != its.shape:
-                    raise WeightsError(f"{layer.where}: parameters to share", str(mine.shape),
-                                       its.shape)
+                if mine.kind != its.kind:
+                    raise WeightsError(f"{layer.where}: to share", f"a parameter {mine.kind}",
+                                       its.kind)
                 mine.share(its, "data")
 
 

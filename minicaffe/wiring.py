@@ -92,6 +92,9 @@ def _make(net: Net, param) -> Layer:
         param.phase = net.phase
     layer = make_layer(param, backend=net.backend, phase=param.phase, seed=net.seed,
                        dtype=net.dtype)
+    namesakes = net._layer_names.count(param.name)
+    if namesakes:
+        layer.stream = (param.name, f"#{namesakes + 1}")
     check_counts(layer)
     if len(param.propagate_down) not in (0, len(param.bottom)):
         raise NetError(layer.where, f"propagate_down for each of {len(param.bottom)} bottoms",

@@ -2,9 +2,9 @@ import numpy
 import pytest
 
 from minicaffe import TEST, Layer, Net
+from minicaffe import layers as L
 from minicaffe.errors import NetError, ParameterError, ShapeError
 from minicaffe.spec import NetSpec
-from minicaffe.spec import layers as L
 
 SMALL = """
 name: "small"

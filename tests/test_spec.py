@@ -5,6 +5,9 @@ import copy
 import numpy as np
 import pytest
 
+from minicaffe import Layer
+from minicaffe import layer as layer_module
+from minicaffe import layers as L
 from minicaffe.errors import ParameterError
 from minicaffe.proto import FillerParameter, LayerParameter, NetParameter
 from minicaffe.proto.text import parse_text, to_text
@@ -17,7 +20,6 @@ from minicaffe.spec import (
     param_name_dict,
     to_proto,
 )
-from minicaffe.spec import layers as L
 from minicaffe.spec import params as P
 
 
@@ -138,6 +140,29 @@ def test_a_type_that_caffe_lacks_takes_the_fields_of_every_layer(data):
     with pytest.raises(ParameterError) as caught:
         L.MyLayer(data, strength=1)
     assert str(caught.value) == "MyLayer: unknown parameter 'strength'."
+
+
+@pytest.mark.parametrize("given", [dict(num_output=3), dict(nmae="x")])
+def test_a_misspelt_type_is_told_by_any_argument_that_it_lacks(data, given):
+    with pytest.raises(ParameterError) as caught:
+        L.Convolutoin(data, **given)
+    key, = given
+    assert str(caught.value) == (
+        f"Convolutoin: unknown parameter '{key}'. Hint: did you mean 'Convolution'?"
+    )
+
+
+@pytest.mark.parametrize("known", ["Sofmtax", "Eltwise", "BNLL"])
+def test_a_type_that_is_registered_or_caffes_is_not_taken_for_another(data, known, monkeypatch):
+    monkeypatch.setitem(layer_module._types, "Sofmtax", Layer)
+    with pytest.raises(ParameterError) as caught:
+        layer_function(known)(data, strength=1)
+    assert "did you mean" not in str(caught.value)
+
+
+def test_layers_list_their_types_for_completion(monkeypatch):
+    monkeypatch.setitem(layer_module._types, "MyLayer", Layer)
+    assert {"Convolution", "ReLU", "MyLayer", "__doc__"} <= set(dir(L))
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def stored(path, **layers):
     net = NetParameter()
     for name in layers:
         net.layer.add(name=name, type="InnerProduct")
-    wire.write_caffemodel(path, net, layers)
+    wire.write_caffemodel(path, net, list(layers.values()))
     return path
 
 
@@ -225,8 +225,8 @@ def test_sharing_leaves_other_layers_alone_and_refuses_other_shapes(make_net):
     assert (parameters(other)["fc 0"] == before["fc 0"]).all()
     with pytest.raises(WeightsError) as error:
         make_net(NET.replace("num_output: 4", "num_output: 6")).share_with(net)
-    assert str(error.value) == ("InnerProduct 'ip1': parameters to share: expected (6, 3), got "
-                                "(4, 3).")
+    assert str(error.value) == ("InnerProduct 'ip1': to share: expected a parameter ((6, 3), "
+                                "'float32', 'numpy'), got ((4, 3), 'float32', 'numpy').")
     with pytest.raises(WeightsError) as error:
         make_net(NET.replace("bias_term: false", "")).share_with(net)
     assert str(error.value) == "InnerProduct 'ip2': to share: expected 2 parameters, got 1."

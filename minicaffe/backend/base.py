@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy
 
 from ..elementwise import where
-from ..errors import ParameterError
+from ..errors import ParameterError, ShapeError
 from ..window import Window
 from . import convolution, pooling
 
@@ -53,10 +53,16 @@ class Backend:
         Args:
             function: a formula of single elements, written with ``minicaffe.elementwise``, that
                 returns one value, or one for each array of ``out``.  It has no ``if``: ``where``.
-            out: an array, or a tuple of them; may be among the inputs.
+            out: an array, or a tuple of them of one shape; may be among the inputs.
             inputs: arrays of out's size, one-element arrays of this device, or Python numbers.
+                A number that changes belongs here: one that the formula captures is compiled into
+                its code, and a new value makes new code, which is kept.
+
+        Errors: ShapeError where outputs or inputs have other sizes; ParameterError for an ``if``.
         """
-        shape = out[0].shape if isinstance(out, tuple) else out.shape
+        outs = out if isinstance(out, tuple) else (out,)
+        check_sizes(function, outs, inputs)
+        shape = outs[0].shape
         arrays = (x if numpy.isscalar(x) or x.size == 1 else x.reshape(shape) for x in inputs)
         try:
             values = function(*arrays)
@@ -66,7 +72,7 @@ class Backend:
             raise ParameterError(f"formula '{function.__name__}'", "no if, and, or, not",
                                  "one of them", "where(condition, a, b) of minicaffe.elementwise "
                                  "chooses element by element.") from error
-        for target, value in zip(out, values) if isinstance(out, tuple) else [(out, values)]:
+        for target, value in zip(outs, values if isinstance(out, tuple) else (values,)):
             target[...] = value
 
     def uniform(self, key, out) -> None:
@@ -155,6 +161,21 @@ class Backend:
         pooling.average_backward(self, dy, dx, window)
 
 
+def check_sizes(function: Callable, outs: tuple, inputs: tuple) -> None:
+    """What ``map`` asks of its arrays; compiled loops would run past the end of a smaller one.
+
+    Errors: ShapeError unless the outputs have one shape, and each input their size or one element.
+    """
+    shapes, size = {out.shape for out in outs}, outs[0].size
+    sizes = {getattr(value, "size", 1) for value in inputs} - {1, size}
+    if len(shapes) > 1:
+        raise ShapeError(f"formula '{function.__name__}'", "outputs of one shape",
+                         " and ".join(map(str, sorted(shapes))))
+    if sizes:
+        raise ShapeError(f"formula '{function.__name__}'", f"inputs of 1 or {size} elements",
+                         " and ".join(map(str, sorted(sizes))))
+
+
 def leaky(x, slope):
     """``x if x > 0 else slope * x``: a ReLU with a slope on its negative side."""
-    return where(x > 0, x, slope * x)
+    return where(x > 0, x, slope * x + 0)  # -0.0 + 0 is 0.0: a slope of 0 leaves no minus sign

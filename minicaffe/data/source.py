@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy
 
@@ -47,11 +48,12 @@ class Batches:
         self.length = next(iter(lengths.values()))
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self._sizes: WeakKeyDictionary[Net, int] = WeakKeyDictionary()
         self._order: tuple[object, numpy.ndarray | None] = (None, None)
 
-    def batches(self, batch_size: int) -> int:
+    def batches(self, net: Net) -> int:
         """How many passes see every sample once, the last one perhaps a smaller batch."""
-        return -(-self.length // batch_size)
+        return -(-self.length // self._size(net))
 
     def fill(self, net: Net, tick: int) -> int:
         """Write the samples of pass ``tick`` into the net's blobs; returns how many they are.
@@ -59,7 +61,7 @@ class Batches:
         Errors: ShapeError for samples of another shape than the net's input.
         """
         blobs = {name: net.device_blobs[name] for name in self.arrays}
-        size = self._size(blobs)
+        size = self._size(net)
         rows = self._rows(tick, size, net.seed)
         for name, array in self.arrays.items():
             blob = blobs[name]
@@ -67,18 +69,23 @@ class Batches:
                 raise ShapeError(f"blob '{name}' of net '{net.name}'",
                                  f"samples of shape {blob.shape[1:]}", array.shape[1:])
             blob.reshape(len(rows), *array.shape[1:])
-            # mode: the default one works in a buffer of its own
-            numpy.take(array, rows, axis=0, out=blob.host.data, mode="clip")
+            target = blob.host.data
+            if target.dtype == array.dtype:  # mode: the default one works in a buffer of its own
+                numpy.take(array, rows, axis=0, out=target, mode="clip")
+            else:
+                target[...] = array[rows]
         return len(rows)
 
-    def _size(self, blobs) -> int:
-        if self.batch_size is None:
-            self.batch_size = next(iter(blobs.values())).shape[0]
-        return min(self.batch_size, self.length) if not self.shuffle else self.batch_size
+    def _size(self, net: Net) -> int:
+        """Samples a pass: of a net's own batch size, the one that it had when first asked."""
+        if net not in self._sizes:
+            name = next(iter(self.arrays))
+            self._sizes[net] = self.batch_size or net.device_blobs[name].shape[0]
+        return self._sizes[net] if self.shuffle else min(self._sizes[net], self.length)
 
     def _rows(self, tick: int, size: int, seed: int) -> numpy.ndarray:
         if not self.shuffle:
-            start = tick % self.batches(size) * size
+            start = tick % -(-self.length // size) * size
             return numpy.arange(start, min(start + size, self.length))
         places = numpy.arange(tick * size, (tick + 1) * size)
         rows = numpy.empty(size, numpy.intp)

@@ -10,3 +10,8 @@ def __getattr__(name: str):
         raise AttributeError(name)
     from ..spec import layer_function
     return layer_function(name)
+
+
+def __dir__() -> list[str]:
+    from ..layer import layer_type_list
+    return sorted({*globals(), *layer_type_list()})

@@ -55,5 +55,5 @@ class DummyData(Layer):
                 self._fill(i, y, self.tick)
 
     def _fill(self, i: int, y, tick: int) -> None:
-        rng = randomness.generator(self._seed, self.name, i, tick)
+        rng = randomness.generator(self._seed, *self.stream, i, tick)
         y.data[...] = fillers.fill(self.fillers[i], y.shape, rng, self.where)

@@ -16,8 +16,8 @@ class SoftmaxWithLoss(Layer):
     ``p = softmax(x)``; ``y = -1 / Z * sum over places i of log p[label_i]``;
     ``dx_c = dy / Z * (p_c - [c == label])``, and 0 where the label is ``ignore_label``
 
-    Z is the number of places (FULL), of those not ignored (VALID, the default), of the first axis'
-    samples (BATCH_SIZE), or 1 (NONE); at least 1.
+    Z is the number of places (FULL), of those not ignored (VALID, the default), of the samples,
+    which the axes before ``axis`` count (BATCH_SIZE), or 1 (NONE); at least 1.
 
     Bottom: x, scores with an axis ``axis`` of C; labels 0 .. C - 1, one for each place.
     Top: y, one number; optionally p.
@@ -81,7 +81,7 @@ class SoftmaxWithLoss(Layer):
     def _normalizer(self):
         places = self.label.size
         if self.normalization == VALID:
-            return places if self.ignore is None else self.xp.maximum(self.valid.sum(), 1)
+            return max(1, places) if self.ignore is None else self.xp.maximum(self.valid.sum(), 1)
         return max(1, {FULL: places, BATCH_SIZE: self.label.shape[0], NONE: 1}[self.normalization])
 
     def backward(self, top, propagate_down, bottom):

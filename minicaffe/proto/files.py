@@ -39,29 +39,35 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """A new path beside ``path`` to write to, which takes its place when the block ends well.
 
     If the block or the disk fails, the new file is removed and what stood at ``path`` still does.
+    A pipe or a device is not replaced: it is the path to write to itself.
 
     Errors:
         OSError: with the name of ``path`` in it, even where the system gives none (a full disk).
     """
-    path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    path = Path(path)
+    direct = path.exists() and not path.is_file()
+    if not direct:
+        path = Path(os.path.realpath(path))
+    target = path if direct else path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        yield target
+        if not direct:
+            with open(target, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(target, path)
     except OSError as error:
-        if error.filename is not None and str(error.filename) != str(temporary):
+        if error.filename is not None and str(error.filename) != str(target):
             raise  # about another file, which the block read
         if error.errno is None:
             raise OSError(f"{path}: {error}") from error
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if not direct:
+            target.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """A binary file to write, which appears at ``path`` only when the block ends well."""
-    with atomic_path(path) as temporary, open(temporary, "xb") as file:
+    with atomic_path(path) as target, open(target, "wb") as file:
         yield file

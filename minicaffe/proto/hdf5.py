@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 def read_weights_hdf5(path: str | os.PathLike) -> list[LayerWeights]:
     """The layers with weights of a ``.caffemodel.h5`` file; their types are not in it.
 
+    Real Caffe leaves out what a layer shares with another one: ``blobs`` holds None there.
+
     Errors:
         FileFormatError: not an HDF5 file, or not one of weights.
     """
@@ -28,7 +30,8 @@ def read_weights_hdf5(path: str | os.PathLike) -> list[LayerWeights]:
     def walk(group: h5py.Group, name: str) -> None:
         arrays = _arrays(group)
         if arrays:
-            layers.append(LayerWeights(name, "", arrays))
+            blobs = [arrays.get(i) for i in range(max(arrays) + 1)]
+            layers.append(LayerWeights(name, "", blobs))
         for key, child in group.items():
             if hasattr(child, "items"):
                 walk(child, f"{name}/{key}" if name else key)
@@ -70,7 +73,7 @@ def read_solverstate_hdf5(path: str | os.PathLike) -> SolverStateFile:
             iter=number("iter"),
             learned_net=learned_net.decode() if isinstance(learned_net, bytes) else learned_net,
             current_step=number("current_step") or 0,
-            history=_arrays(file["history"]),
+            history=list(_arrays(file["history"]).values()),
             random_seed=number("random_seed"),
             test_tick=file["test_tick"][()].tolist() if "test_tick" in file else [],
         )
@@ -120,10 +123,10 @@ def _create(path: str | os.PathLike) -> Iterator[h5py.File]:
         yield file
 
 
-def _arrays(group: h5py.Group) -> list[np.ndarray]:
-    """The datasets of a group that are numbered, in the order of their numbers."""
-    numbered = [key for key in group if key.isdigit() and not hasattr(group[key], "items")]
-    return [group[key][()] for key in sorted(numbered, key=int)]
+def _arrays(group: h5py.Group) -> dict[int, np.ndarray]:
+    """The datasets of a group that are numbered, by and in the order of their numbers."""
+    numbered = [key for key in group if key.isdecimal() and not hasattr(group[key], "items")]
+    return {int(key): group[key][()] for key in sorted(numbered, key=int)}
 
 
 def _real(array: np.ndarray) -> np.ndarray:

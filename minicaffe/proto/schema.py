@@ -105,6 +105,46 @@ CAFFE_TYPES = frozenset("""
     Reduction Reshape SPP Scale Sigmoid SigmoidCrossEntropyLoss Silence Slice Softmax
     SoftmaxWithLoss Split Swish TanH Threshold Tile WindowData
     """.split())
+# Messages that a layer type reads besides, or instead of, the one that is called like the type.
+_MORE_PARAMS = {
+    "ContrastiveLoss": ("loss_param",),
+    "ConvolutionDepthwise": ("convolution_param",),
+    "Data": ("transform_param",),
+    "Deconvolution": ("convolution_param",),
+    "DepthwiseConvolution": ("convolution_param",),
+    "EuclideanLoss": ("loss_param",),
+    "HingeLoss": ("loss_param",),
+    "Im2col": ("convolution_param",),
+    "ImageData": ("transform_param",),
+    "InfogainLoss": ("loss_param",),
+    "LSTM": ("recurrent_param",),
+    "MemoryData": ("transform_param",),
+    "MultinomialLogisticLoss": ("loss_param",),
+    "RNN": ("recurrent_param",),
+    "SigmoidCrossEntropyLoss": ("sigmoid_param", "loss_param"),
+    "SoftmaxWithLoss": ("softmax_param", "loss_param"),
+    "WindowData": ("transform_param",),
+}
+_V1_SPELT_OTHERWISE = {
+    "NONE": "",
+    "ABSVAL": "AbsVal",
+    "ARGMAX": "ArgMax",
+    "BNLL": "BNLL",
+    "HDF5_DATA": "HDF5Data",
+    "HDF5_OUTPUT": "HDF5Output",
+    "LRN": "LRN",
+    "MVN": "MVN",
+    "RELU": "ReLU",
+    "SOFTMAX_LOSS": "SoftmaxWithLoss",
+    "TANH": "TanH",
+}
+# The types of layers in old nets ("layers"), by their number, as they are called today.
+V1_TYPES = {
+    value.number: _V1_SPELT_OTHERWISE.get(
+        value.name, "".join(word.capitalize() for word in value.name.split("_"))
+    )
+    for value in MESSAGES["V1LayerParameter"].DESCRIPTOR.enum_types_by_name["LayerType"].values
+}
 
 
 @cache
@@ -116,3 +156,9 @@ def param_fields() -> dict[str, str]:
         for field in MESSAGES["LayerParameter"].DESCRIPTOR.fields
         if field.name.endswith("_param")
     }
+
+
+def param_messages(type_name: str) -> tuple[str, ...]:
+    """The fields of LayerParameter that hold a layer type's parameters, its own one first."""
+    own = param_fields().get(type_name)
+    return ((own,) if own else ()) + _MORE_PARAMS.get(type_name, ())

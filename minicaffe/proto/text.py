@@ -17,9 +17,9 @@ from google.protobuf.message import Message
 
 from ..errors import FileFormatError, nearest
 from .files import existing_file
-from .schema import is_repeated
+from .schema import V1_TYPES, is_repeated
 from .tokens import Source, Token
-from .typos import misspelt
+from .typos import misspelt, places
 
 MessageT = TypeVar("MessageT", bound=Message)
 
@@ -112,7 +112,7 @@ class _Parser:
         first = opening or self.token
         given: dict[str, Token] = {}
         while not self.closes(opening):
-            self.field(message, given)
+            self.field(message, given, opening)
             self.accept(",", ";")
         if not message.IsInitialized():
             missing = ", ".join(f"'{name}'" for name in message.FindInitializationErrors())
@@ -131,7 +131,7 @@ class _Parser:
         expected = f"'{_CLOSING[opening.text]}' for the '{opening.text}' opened on line {line}"
         return self.source.error(self.token, expected, self.token)
 
-    def field(self, message: Message, given: dict[str, Token]) -> None:
+    def field(self, message: Message, given: dict[str, Token], opening: Token | None) -> None:
         """Read one field, with its value or list of values."""
         token = self.advance()
         if token.kind != "word" or not token.text.isidentifier():
@@ -139,7 +139,7 @@ class _Parser:
             raise self.source.error(token, "the name of a field", token, hint)
         field = message.DESCRIPTOR.fields_by_name.get(token.text)
         if field is None:
-            self.unknown_field(message, token)
+            self.unknown_field(message, token, opening)
             return
         if not is_repeated(field):
             if token.text in given:
@@ -200,16 +200,18 @@ class _Parser:
             child.SetInParent()  # "relu_param { }" counts as given
         self.fields(child, opening)
 
-    def unknown_field(self, message: Message, token: Token) -> None:
+    def unknown_field(self, message: Message, token: Token, opening: Token | None) -> None:
         """Refuse a field that the message does not have, or skip it with one warning a name."""
         name, kind = token.text, message.DESCRIPTOR
-        known = kind.fields_by_name
-        layer_type = getattr(message, "type", "")
-        meant = misspelt(name, known, layer_type if isinstance(layer_type, str) else "")
-        hint = f"did you mean '{meant}'?" if meant else ""
+        if opening and name in ("layer", "layers") and self.at_block():
+            block = f"{kind.name} '{getattr(message, 'name', '')}'".removesuffix(" ''")
+            raise self.source.error(
+                token,
+                f"a '{_CLOSING[opening.text]}' is missing before this line: {block}, "
+                f"opened on line {self.source.line(opening.start)}, is not closed",
+            )
         strict = kind == self.strict_type
-        if strict:
-            hint = hint or nearest(name, known)
+        hint = _hint(message, name) or (nearest(name, kind.fields_by_name) if strict else "")
         if hint or strict:
             raise self.source.error(token, f"{kind.name} has no field '{name}'", hint=hint)
         self.skip_value(name)
@@ -219,6 +221,11 @@ class _Parser:
             _log.warning(
                 "%s:%d: %s has no field '%s': skipped", self.source.file, line, kind.name, name
             )
+
+    def at_block(self) -> bool:
+        """Whether the value that comes next is a message."""
+        following = self.tokens[self.position : self.position + 2]  # perhaps a colon before it
+        return any(token.text in ("{", "<") for token in following)
 
     def skip_value(self, name: str) -> None:
         """Pass over the value of an unknown field: a scalar, a list or a whole message."""
@@ -237,3 +244,15 @@ class _Parser:
             elif self.token.kind == "mark" and self.token.text in _CLOSING:
                 opened.append(self.token)
             self.advance()
+
+
+def _hint(message: Message, name: str) -> str:
+    """What an unknown field of a message must have meant, or "" if it is somebody else's."""
+    kind, layer_type = message.DESCRIPTOR, getattr(message, "type", "")
+    if not isinstance(layer_type, str):
+        layer_type = V1_TYPES.get(layer_type, "")
+    homes = " or ".join(f"{home} {{ }}" for home in places(name, kind, layer_type))
+    if homes:
+        return f"it belongs in {homes}"
+    meant = misspelt(name, kind.fields_by_name, layer_type)
+    return f"did you mean '{meant}'?" if meant else ""

@@ -1,4 +1,4 @@
-"""Whether an unknown field is a slip of the pen or belongs to a fork of Caffe.
+"""Whether an unknown field is a slip of the pen, stands astray, or belongs to a fork of Caffe.
 
 A slip must not pass: ``num_outputs: 10`` would be a net of another shape. A fork's own field must:
 released nets hold many, on layers whose type we may well know or the user has registered.
@@ -9,11 +9,21 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import cache
 
-from .schema import read_table
+from google.protobuf.descriptor import Descriptor
+
+from .schema import param_messages, read_table
 
 _PARAM = "_param"
-# What stood directly in a layer in old nets ("layers") has its place elsewhere today.
-_MOVED = {"blobs_lr": "param", "weight_decay": "param", "blob_share_mode": "param"}
+_LAYERS = ("LayerParameter", "V1LayerParameter")
+# What old nets ("layers") write directly in a layer has its place in "param" today.
+_MOVED = {
+    "blobs_lr": "param",
+    "weight_decay": "param",
+    "blob_share_mode": "param",
+    "lr_mult": "blobs_lr",
+    "decay_mult": "weight_decay",
+    "share_mode": "blob_share_mode",
+}
 
 
 @cache
@@ -39,6 +49,25 @@ def edit_distance(a: str, b: str) -> int:
 def _plain(name: str) -> str:
     """``ReLU6`` and ``relu6_param`` alike as ``relu6``."""
     return name.lower().removesuffix(_PARAM).replace("_", "")
+
+
+def places(name: str, kind: Descriptor, layer_type: str = "") -> list[str]:
+    """The messages in a layer that have the field which was found in the layer itself.
+
+    Args:
+        name: the field, which the layer itself does not have.
+        kind: the message it stands in; there are no places if that is not a layer.
+        layer_type: the layer's type, whose own messages count, or "" for those of all types.
+    """
+    own = ("param", *param_messages(layer_type))
+    return [
+        field.name
+        for field in kind.fields
+        if kind.name in _LAYERS
+        and field.message_type is not None
+        and name in field.message_type.fields_by_name
+        and (field.name in own if layer_type else field.name.endswith("param"))
+    ]
 
 
 def misspelt(name: str, known: Collection[str], layer_type: str = "") -> str:

@@ -8,32 +8,13 @@ from pathlib import Path
 from google.protobuf.message import Message
 
 from ..errors import NetError, ParameterError
-from .schema import MESSAGES
+from .schema import MESSAGES, V1_TYPES
 from .text import read_text
 from .upgrade_v0 import merge_padding, upgrade_v0_layer
 
 NetParameter, LayerParameter = MESSAGES["NetParameter"], MESSAGES["LayerParameter"]
 SolverParameter = MESSAGES["SolverParameter"]
 
-_V1_SPELT_OTHERWISE = {
-    "NONE": "",
-    "ABSVAL": "AbsVal",
-    "ARGMAX": "ArgMax",
-    "BNLL": "BNLL",
-    "HDF5_DATA": "HDF5Data",
-    "HDF5_OUTPUT": "HDF5Output",
-    "LRN": "LRN",
-    "MVN": "MVN",
-    "RELU": "ReLU",
-    "SOFTMAX_LOSS": "SoftmaxWithLoss",
-    "TANH": "TanH",
-}
-V1_TYPES = {
-    value.number: _V1_SPELT_OTHERWISE.get(
-        value.name, "".join(word.capitalize() for word in value.name.split("_"))
-    )
-    for value in MESSAGES["V1LayerParameter"].DESCRIPTOR.enum_types_by_name["LayerType"].values
-}
 _SOLVER_TYPES = {
     value.number: name
     for value, name in zip(

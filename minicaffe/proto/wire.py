@@ -13,20 +13,23 @@ from typing import NamedTuple
 import numpy as np
 from google.protobuf.message import Message
 
-from ..errors import FileFormatError, WeightsError, nearest
+from ..errors import FileFormatError, WeightsError
 from .files import atomic_write
 from .scan import BYTES, VARINT, Field, Scanner, header
-from .schema import MESSAGES
-from .upgrade import V1_TYPES
+from .schema import MESSAGES, V1_TYPES
 from .upgrade_v0 import V0_TYPES
 
 
 class LayerWeights(NamedTuple):
-    """One layer of a weight file: its name, type ("" if unknown) and learnt arrays."""
+    """One layer of a weight file: its name, type ("" if unknown) and learnt arrays.
+
+    An array is None, or missing at the end, where an HDF5 file leaves it to the layer that it is
+    shared with; a caffemodel holds them all.
+    """
 
     name: str
     type: str
-    blobs: list[np.ndarray]
+    blobs: list[np.ndarray | None]
 
 
 class SolverStateFile(NamedTuple):
@@ -119,33 +122,34 @@ def read_solverstate(path: str | os.PathLike) -> SolverStateFile:
 
 
 def write_caffemodel(
-    path: str | os.PathLike, net: Message, weights: Mapping[str, Sequence[np.ndarray]]
+    path: str | os.PathLike, net: Message, weights: Sequence[Sequence[np.ndarray]]
 ) -> None:
     """Write a caffemodel that real Caffe reads, whole or not at all.
 
     Args:
         path: where to; an old file there stays if anything fails.
         net: a NetParameter with the layers, whose own blobs are not written.
-        weights: the arrays of each layer by its name; float64 stays so, all else is float32.
+        weights: each layer's arrays, in the order of ``net.layer`` and empty where there are none;
+            float64 stays so, all else is float32.
 
     Errors:
-        WeightsError: weights of a layer that the net does not have.
+        WeightsError: weights of more or fewer layers than the net has.
         OSError: the disk, with the file's name.
     """
-    names = [layer.name for layer in net.layer]
-    for name in weights.keys() - set(names):
-        raise WeightsError(str(path), f"the net has no layer '{name}'", hint=nearest(name, names))
+    if len(weights) != len(net.layer):
+        expected = f"the weights of {len(net.layer)} layers"
+        raise WeightsError(str(path), expected, f"those of {len(weights)}")
     head = type(net)()
     head.CopyFrom(net)
     head.ClearField("layer")
     with atomic_write(path) as file:
         file.write(head.SerializeToString())
-        for layer in net.layer:
+        for layer, arrays in zip(net.layer, weights):
             plain = type(layer)()
             plain.CopyFrom(layer)
             plain.ClearField("blobs")
             frame = plain.SerializeToString()
-            blobs = [_blob_field(_LAYER["blobs"], blob) for blob in weights.get(layer.name, ())]
+            blobs = [_blob_field(_LAYER["blobs"], array) for array in arrays]
             size = len(frame) + sum(len(front) + values.nbytes for front, values in blobs)
             file.write(header(_NET["layer"], size) + frame)
             for front, values in blobs:

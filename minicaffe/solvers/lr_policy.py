@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+
+import numpy
 
 from ..errors import ParameterError, nearest
 
@@ -27,11 +28,17 @@ def check_policy(param) -> None:
             raise ParameterError("solver", f"{name} for lr_policy '{param.lr_policy}'", "none")
     if param.lr_policy in ("step", "sigmoid") and param.stepsize < 1:
         raise ParameterError("solver: stepsize", "1 or more", param.stepsize)
+    if param.lr_policy == "poly" and param.max_iter < 1:
+        raise ParameterError("solver: max_iter", "1 or more for lr_policy 'poly'", param.max_iter)
 
 
 def learning_rate(param, iteration: int) -> float:
-    """The rate of an iteration (0 is the first)."""
-    return param.base_lr * _policies[param.lr_policy][0](param, iteration)
+    """The rate of an iteration (0 is the first).
+
+    Computed in doubles as C does: what is too large is infinite, which the loss then shows.
+    """
+    with numpy.errstate(all="ignore"):
+        return float(param.base_lr * _policies[param.lr_policy][0](param, numpy.float64(iteration)))
 
 
 def current_step(param, iteration: int) -> int:
@@ -60,13 +67,13 @@ def fixed(param, i):
 @_policy("gamma", "stepsize")
 def step(param, i):
     """gamma ^ floor(i / stepsize)"""
-    return param.gamma ** (i // param.stepsize)
+    return numpy.float64(param.gamma) ** (i // param.stepsize)
 
 
 @_policy("gamma")
 def exp(param, i):
     """gamma ^ i"""
-    return param.gamma ** i
+    return numpy.float64(param.gamma) ** i
 
 
 @_policy("gamma", "power")
@@ -90,4 +97,4 @@ def poly(param, i):
 @_policy("gamma", "stepsize")
 def sigmoid(param, i):
     """1 / (1 + exp(-gamma * (i - stepsize)))"""
-    return 1 / (1 + math.exp(-param.gamma * (i - param.stepsize)))
+    return 1 / (1 + numpy.exp(-param.gamma * (i - param.stepsize)))

@@ -16,18 +16,26 @@ _TRAIN_SOURCES = ("net", "net_param", "train_net", "train_net_param")
 
 
 def solver_param(param: str | PathLike | SolverParameter) -> SolverParameter:
-    """The SolverParameter of a file, its nets read in; or of a message, as it is.
+    """The SolverParameter of a file, or a copy of one, with the nets of all files read in.
 
     A net's file is looked for from the working directory, as Caffe does, then beside the solver's.
+
+    Errors: ParameterError where the net to train is named in several ways.
     """
     if isinstance(param, SolverParameter):
-        return upgrade_solver(param)
-    solver = read_solver(param)
-    folder = Path(param).parent
+        solver, folder = upgrade_solver(param), Path()
+    else:
+        solver, folder = read_solver(param), Path(param).parent
+    given = [name for name in _TRAIN_SOURCES if solver.HasField(name)]
+    if len(given) > 1:
+        raise ParameterError("solver", f"one of {', '.join(_TRAIN_SOURCES)}", " and ".join(given))
     for field in ("net", "train_net"):
         if solver.HasField(field):
-            setattr(solver, field, _found(getattr(solver, field), folder))
-    solver.test_net[:] = [_found(path, folder) for path in solver.test_net]
+            read = read_net(_found(getattr(solver, field), folder))
+            getattr(solver, f"{field}_param").CopyFrom(read)
+            solver.ClearField(field)
+    solver.test_net_param.extend(read_net(_found(path, folder)) for path in solver.test_net)
+    solver.ClearField("test_net")
     return solver
 
 
@@ -37,27 +45,24 @@ def _found(path: str, folder: Path) -> str:
 
 
 def train_net(param, **options) -> Net:
-    """The net to train: from exactly one of net, net_param, train_net, train_net_param."""
-    given = [name for name in _TRAIN_SOURCES if param.HasField(name)]
-    if len(given) != 1:
-        raise ParameterError("solver", f"one of {', '.join(_TRAIN_SOURCES)}",
-                             " and ".join(given) or "none")
-    return _net(getattr(param, given[0]), TRAIN, param.train_state, options)
+    """The net to train.  Errors: ParameterError where there is none."""
+    if not (param.HasField("net_param") or param.HasField("train_net_param")):
+        raise ParameterError("solver", f"one of {', '.join(_TRAIN_SOURCES)}", "none")
+    source = param.net_param if param.HasField("net_param") else param.train_net_param
+    return _net(source, TRAIN, param.train_state, options)
 
 
 def test_nets(param, **options) -> list[Net]:
-    """The nets to test: test_net_param, then test_net, then the net itself in phase TEST.
+    """The nets to test: those for tests alone, then the net itself in phase TEST.
 
     With test_iter its count decides how often the net itself is among them.
     """
-    sources = [*param.test_net_param, *param.test_net]
-    itself = ([param.net_param] if param.HasField("net_param") else
-              [param.net] if param.HasField("net") else [])
-    if itself:
+    sources = list(param.test_net_param)
+    if param.HasField("net_param"):
         wanted = max(len(param.test_iter), len(param.test_state))
         if not param.test_iter and param.test_interval:
             wanted = max(1, wanted)
-        sources += itself * (wanted - len(sources))
+        sources += [param.net_param] * (wanted - len(sources))
     if param.test_iter and len(param.test_iter) != len(sources):
         raise ParameterError("solver: test_iter", f"one for each of {len(sources)} test nets",
                              len(param.test_iter))
@@ -70,24 +75,38 @@ def test_nets(param, **options) -> list[Net]:
 
 
 def _net(source, phase: int, extra: NetState, options) -> Net:
-    net = read_net(source)
-    stages = [*net.state.stage, *extra.stage]
-    level = extra.level if extra.HasField("level") else net.state.level
-    return Net(net, phase, level=level, stages=stages, **options)
+    stages = [*source.state.stage, *extra.stage]
+    level = extra.level if extra.HasField("level") else source.state.level
+    if phase == TEST and options["keep"] != "all":  # names that only the train net may have
+        tops = {top for layer in source.layer for top in layer.top}
+        options = {**options, "keep": [name for name in options["keep"] if name in tops]}
+    return Net(source, phase, level=level, stages=stages, **options)
 
 
-def as_source(data, net: Net, shuffle: bool) -> Batches | None:
-    """What feeds the net: a source as it is; arrays, in the order of the net's inputs.
+def as_source(data, net: Net, shuffle: bool):
+    """What feeds the net: a source as it is; arrays, by name or in the order of the net's inputs.
 
-    Errors: ParameterError for another number of arrays than the net has inputs.
+    Errors: ParameterError where they are not one array for each input.
     """
-    if data is None or not isinstance(data, tuple | list | dict):
+    if data is None or hasattr(data, "fill"):
         return data
     if not isinstance(data, dict):
-        if len(data) != len(net.inputs):
-            raise ParameterError("data", f"an array for each of the inputs {net.inputs}", len(data))
+        if not isinstance(data, tuple | list) or len(data) != len(net.inputs):
+            got = len(data) if isinstance(data, tuple | list) else type(data).__name__
+            raise ParameterError("data", f"a tuple with an array for each input of {net.inputs}",
+                                 got)
         data = dict(zip(net.inputs, data))
+    if set(data) != set(net.inputs):
+        raise ParameterError("data", f"an array for each input of {net.inputs}", sorted(data))
     return Batches(data, shuffle=shuffle)
+
+
+def check_test_iter(param, test_nets: list[Net]) -> None:
+    """Errors: ParameterError for a test net without a number of passes, nor data that ends."""
+    for index, net in enumerate(test_nets):
+        if index >= len(param.test_iter) and net.source is None:
+            raise ParameterError("solver", f"test_iter for test net {index}, which is fed no data "
+                                 "of known length", "none")
 
 
 def check_fed(net: Net) -> None:

@@ -12,16 +12,24 @@ def is_finite(array: numpy.ndarray) -> bool:
     return bool(numpy.isfinite(array).all())
 
 
+def parameter_not_finite(net: Net) -> str:
+    """The first parameter that holds a NaN or an infinity; "" if all are finite."""
+    for layer in net.layers:
+        for index, blob in enumerate(layer.blobs):
+            if not is_finite(blob.data):
+                return f"parameter {index} of layer '{layer.name}'"
+    return ""
+
+
 def find_not_finite(net: Net) -> str:
     """The first layer with a parameter, or else a top, that holds a NaN or an infinity.
 
     Repeats the last forward pass, layer by layer: blobs that share memory are looked at as soon
     as they are made.
     """
-    for layer in net.layers:
-        for index, blob in enumerate(layer.blobs):
-            if not is_finite(blob.data):
-                return f"the first parameter that is not finite is {index} of layer '{layer.name}'"
+    parameter = parameter_not_finite(net)
+    if parameter:
+        return f"the first that is not finite is {parameter}"
     found: list[str] = []
 
     def look(index: int) -> None:

@@ -14,10 +14,11 @@ _log = logging.getLogger("minicaffe")
 @contextmanager
 def stop_on_interrupt(solver) -> Iterator[None]:
     """Turn the first interrupt into ``solver.stop_requested``; a second one interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
-        return
     previous = signal.getsignal(signal.SIGINT)
+    if (threading.current_thread() is not threading.main_thread()
+            or previous in (signal.SIG_IGN, None)):
+        yield  # only the main thread may handle signals; a job in the background ignores this one
+        return
 
     def request_stop(number, frame):
         solver.stop_requested = True

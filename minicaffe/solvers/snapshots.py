@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 from pathlib import Path
+
+import numpy
 
 from ..errors import TrainingError, WeightsError
 from ..proto import SolverParameter, hdf5, wire
+from ..proto.files import atomic_path
 from ..weights import is_hdf5
 from .lr_policy import current_step
-from .not_finite import is_finite
+from .not_finite import parameter_not_finite
 
 _log = logging.getLogger("minicaffe")
 
@@ -22,7 +26,8 @@ class SnapshotError(TrainingError, OSError):
 def write(solver) -> str:
     """Write ``<prefix>_iter_<n>.caffemodel`` and its ``.solverstate``; returns the latter's name.
 
-    The state comes last: whenever the process is killed, every state on disk has its weights.
+    Both are written beside their places before the first of them is moved there, and the state is
+    the last: a kill or an error at any instant leaves each state on disk with its own weights.
     """
     _check_finite(solver)
     as_hdf5 = solver.param.snapshot_format == SolverParameter.HDF5
@@ -35,8 +40,10 @@ def write(solver) -> str:
         random_seed=solver.seed, test_tick=[net.tick for net in solver.test_nets])
     try:
         Path(weights).parent.mkdir(parents=True, exist_ok=True)
-        solver.net.save(weights)
-        (hdf5.write_solverstate_hdf5 if as_hdf5 else wire.write_solverstate)(state, content)
+        with atomic_path(state) as new_state, atomic_path(weights) as new_weights:
+            solver.net.write(new_weights, as_hdf5)
+            (hdf5.write_solverstate_hdf5 if as_hdf5 else wire.write_solverstate)(new_state, content)
+            Path(state).unlink(missing_ok=True)  # one of an earlier run belongs to other weights
     except OSError as error:
         hint = ("free some space" if error.errno == errno.ENOSPC else
                 "choose a folder that can be written")
@@ -47,13 +54,12 @@ def write(solver) -> str:
 
 
 def _check_finite(solver) -> None:
-    for layer in solver.net.layers:
-        for index, blob in enumerate(layer.blobs):
-            if not is_finite(blob.data):
-                raise TrainingError(
-                    f"snapshot at iteration {solver.iter}", "finite parameters",
-                    f"NaN or infinity in parameter {index} of layer '{layer.name}'",
-                    f"nothing was written; last good snapshot: {solver.last_snapshot or 'none'}.")
+    found = parameter_not_finite(solver.net)
+    if found:
+        last = solver.last_snapshot or "none"
+        raise TrainingError(
+            f"snapshot at iteration {solver.iter}", "finite parameters",
+            f"NaN or infinity in {found}", f"nothing was written; last good snapshot: {last}.")
 
 
 def _history_in_order(solver) -> list:
@@ -61,8 +67,7 @@ def _history_in_order(solver) -> list:
     return [parts[k] for k in range(solver.history_per_parameter) for parts in solver.history]
 
 
-def _on_host(solver, array):
-    import numpy
+def _on_host(solver, array) -> numpy.ndarray:
     host = numpy.empty(array.shape, solver.net.dtype)
     solver.net.backend.download(array, host)
     return host
@@ -74,7 +79,7 @@ def restore(solver, path: str) -> None:
     targets = _history_in_order(solver)
     shapes = [tuple(array.shape) for array in state.history]
     wanted = [tuple(array.shape) for array in targets]
-    if [_size(s) for s in shapes] != [_size(s) for s in wanted]:
+    if [math.prod(s) for s in shapes] != [math.prod(s) for s in wanted]:
         raise WeightsError(path, f"a history of {len(wanted)} arrays {wanted}",
                            f"{len(shapes)} arrays {shapes}",
                            "is it the state of another net, or of another type of solver?")
@@ -88,21 +93,13 @@ def restore(solver, path: str) -> None:
             net.reseed(state.random_seed)
     for net, tick in zip(solver.test_nets, state.test_tick):
         net.tick = tick
-    solver.last_snapshot = path
-
-
-def _size(shape) -> int:
-    size = 1
-    for axis in shape:
-        size *= axis
-    return size
 
 
 def _restore_weights(solver, learned_net: str, path: str) -> None:
     beside = Path(path).parent / Path(learned_net).name
     for candidate in (Path(learned_net), beside) if learned_net else ():
         if candidate.is_file():
-            solver.net.copy_from(candidate)
+            solver.net.copy_from(candidate, complete=True)
             return
     if not solver.net.weights_loaded:
         raise WeightsError(path, f"its weights at '{learned_net}' or '{beside}'", "neither file",

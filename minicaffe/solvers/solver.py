@@ -21,8 +21,16 @@ _log = logging.getLogger("minicaffe")
 _types: dict[str, type[Solver]] = {}
 
 
-class Solver:
-    """Trains a net as a SolverParameter says; ``get_solver(file)`` finds the right subclass.
+class _OfType(type):
+    """Solver(file) makes the solver of the type that the file names, and reads the file once."""
+
+    def __call__(cls, param, **options):
+        param = nets.solver_param(param)
+        return type.__call__(_solver_class(param) if cls is Solver else cls, param, **options)
+
+
+class Solver(metaclass=_OfType):
+    """Trains a net as a SolverParameter says; a subclass for each type of update.
 
     Args:
         param: a solver prototxt, or the SolverParameter itself.
@@ -44,15 +52,10 @@ class Solver:
         super().__init_subclass__(**kwargs)
         _types[cls.__name__.removesuffix("Solver")] = cls
 
-    def __new__(cls, param=None, **kwargs):
-        if cls is Solver:  # Solver(file) is what the file says
-            cls = _solver_class(nets.solver_param(param))
-        return super().__new__(cls)
-
     def __init__(self, param: str | PathLike | SolverParameter, *, data=None, test_data=None,
                  keep="all", device: str | None = None):
-        self.param = nets.solver_param(param)
-        _check(self.param)
+        self.param = param
+        _check(param)
         seed = self.param.random_seed
         self.seed = randomness.default_seed() if seed < 0 else seed
         self.net = nets.train_net(self.param, keep=keep, device=device, seed=self.seed)
@@ -61,9 +64,12 @@ class Solver:
         for net in self.test_nets:
             net.source = nets.as_source(test_data, net, shuffle=False)
             net.share_with(self.net)
+        nets.check_test_iter(self.param, self.test_nets)
         self.iter = 0
         self.last_snapshot: str | None = None
+        self._snapshot_iter: int | None = None
         self.stop_requested = False
+        self._solving = False
         self.history = [[self.net.backend.zeros(p.blob.shape, self.net.dtype)
                          for _ in range(self.history_per_parameter)] for p in self.net.learnable]
         self._losses: deque = deque(maxlen=max(1, self.param.average_loss))
@@ -110,10 +116,13 @@ class Solver:
         Errors: TrainingError where the loss is found to be no number.
         """
         stop, param = self.iter + iterations, self.param
-        while self.iter < stop and not self.stop_requested:
+        self.stop_requested = False
+        while self.iter < stop:
             if (param.test_interval and self.iter % param.test_interval == 0
                     and (self.iter or param.test_initialization)):
                 self.test_all()
+            if self.stop_requested:
+                break
             for on_start, _ in self._callbacks:
                 on_start()
             nets.check_fed(self.net)
@@ -149,24 +158,26 @@ class Solver:
             raise ParameterError("solver", "max_iter", "none")
         if resume_file is not None:
             self.restore(resume_file)
-        self.stop_requested = False
-        with stop_on_interrupt(self):
-            self.step(max(0, self.param.max_iter - self.iter))
-            param = self.param
-            written = param.snapshot and self.iter % param.snapshot == 0 and self.last_snapshot
-            if (param.snapshot_after_train or self.stop_requested) and not written:
-                self.snapshot()
-            self.check_finite()
-            if (param.test_interval and self.iter % param.test_interval == 0
-                    and not self.stop_requested):
-                self.test_all()
+        param, self._solving = self.param, True
+        try:
+            with stop_on_interrupt(self):
+                self.step(max(0, param.max_iter - self.iter))
+                wanted = param.snapshot_after_train or self.stop_requested
+                if wanted and self._snapshot_iter != self.iter:
+                    self.snapshot()
+                self.check_finite()
+                if (param.test_interval and self.iter % param.test_interval == 0
+                        and not self.stop_requested):
+                    self.test_all()
+        finally:
+            self._solving = False
 
     # ------------------------------------------------------------------------- tests and displays
 
     def test_all(self) -> list[dict[str, float]]:
         """Test every test net; returns for each the mean of its outputs over test_iter passes."""
         results = [self.test(i) for i in range(len(self.test_nets))]
-        for i, result in enumerate(results):
+        for i, result in enumerate(results if not self._interrupted else ()):
             _log.info("Iteration %d, testing net #%d: %s", self.iter, i,
                       ", ".join(f"{name} = {value:.6g}" for name, value in result.items()))
             self._tell(event="test", iteration=self.iter, net=i, **result)
@@ -178,12 +189,15 @@ class Solver:
         Passes: test_iter, or for data of known length as many as see every sample once.
         """
         net = self.test_nets[index]
-        net.share_with(self.net)
-        passes = self.param.test_iter[index] if index < len(self.param.test_iter) else (
-            net.source.batches(net.source.batch_size or net.device_blobs[net.inputs[0]].shape[0]))
+        if index < len(self.param.test_iter):
+            passes = self.param.test_iter[index]
+        else:
+            passes = net.source.batches(net)
         sums: dict[str, float] = {}
         weights = 0
         for _ in range(passes):
+            if self._interrupted and weights:
+                break  # nobody waits for this test to end
             weight = net.forward_pass()
             weights += weight
             for name in net.outputs:
@@ -192,6 +206,10 @@ class Solver:
                     label = name if values.size == 1 else f"{name}[{k}]"
                     sums[label] = sums.get(label, 0.0) + weight * float(value)
         return {label: total / weights for label, total in sums.items()}
+
+    @property
+    def _interrupted(self) -> bool:
+        return self._solving and self.stop_requested
 
     @property
     def loss(self) -> float:
@@ -221,14 +239,14 @@ class Solver:
         Errors: TrainingError where they cannot be written, or hold a value that is no number; what
         was written before stays as it was.
         """
-        self.last_snapshot = snapshots.write(self)
+        self.check_finite()
+        self.last_snapshot, self._snapshot_iter = snapshots.write(self), self.iter
         _log.info("Iteration %d, snapshot %s", self.iter, self.last_snapshot)
         self._tell(event="snapshot", iteration=self.iter, file=self.last_snapshot)
         return self.last_snapshot
 
     def _try_snapshot(self) -> None:
         """A snapshot that falls due: one that the disk refuses must not end the training."""
-        self.check_finite()
         try:
             self.snapshot()
         except OSError as error:
@@ -238,12 +256,13 @@ class Solver:
     def restore(self, path: str | PathLike) -> None:
         """Go on from a solver state, binary or HDF5.
 
-        Its weights are looked for where it says, then by their name beside it; if neither exists,
-        those that were loaded before stay.
+        Its weights are looked for where it says, seen from the working directory, then by their
+        name beside it; if neither exists, those that were loaded before stay.
 
         Errors: MinicaffeError where a file is missing, damaged or of another net.
         """
         snapshots.restore(self, fspath(path))
+        self.last_snapshot, self._snapshot_iter = fspath(path), self.iter
 
     # ------------------------------------------------------------------------------- who listens
 

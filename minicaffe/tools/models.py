@@ -15,7 +15,7 @@ from ..proto.upgrade import read_net
 
 PACKAGE = Path(__file__).parent.parent
 # an installed package holds the models itself; a checkout has them beside the package
-FOLDERS = (PACKAGE / "models", PACKAGE.parent / "models")
+FOLDER = PACKAGE / "models" if (PACKAGE / "models").is_dir() else PACKAGE.parent / "models"
 
 
 class Model(NamedTuple):
@@ -27,7 +27,7 @@ class Model(NamedTuple):
 
 def names() -> list[str]:
     """The names of all nets of models/."""
-    return sorted({path.stem for folder in FOLDERS for path in folder.glob("[!_]*.py")})
+    return sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
 
 
 def load(model: str) -> Model:
@@ -36,12 +36,13 @@ def load(model: str) -> Model:
     Errors: ParameterError for an unknown name, or a Python file without ``net()``.
     """
     if model.endswith(".py"):
-        return _of_module(existing_file(model))
+        path = existing_file(model).resolve()
+        sys.path.insert(0, str(path.parent))  # as for any script: it may import its neighbours
+        return _of_module(path)
     if "prototxt" in model or "/" in model:
         return Model(lambda: read_net(existing_file(model)), _default_solver)
-    for folder in FOLDERS:
-        if (folder / f"{model}.py").is_file():
-            return _of_module(folder / f"{model}.py")
+    if model in names():
+        return _of_module(FOLDER / f"{model}.py")
     raise ParameterError("--model", f"one of {', '.join(names())}, a .py file or a .prototxt",
                          f"'{model}'", nearest(model, names()))
 
@@ -71,4 +72,5 @@ def set_batch_size(net: NetParameter, batch_size: int) -> None:
     """Give the first axis of every Input another size."""
     for layer in net.layer:
         for shape in layer.input_param.shape if layer.type == "Input" else ():
-            shape.dim[0] = batch_size
+            if shape.dim:
+                shape.dim[0] = batch_size

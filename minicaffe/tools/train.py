@@ -10,7 +10,6 @@ from pathlib import Path
 from ..data import DATASETS, Dataset
 from ..errors import ParameterError
 from ..proto import SolverParameter
-from ..proto.upgrade import read_net
 from ..solvers import Solver
 from ..solvers.nets import solver_param
 from . import models
@@ -42,7 +41,8 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.set_defaults(run=run)
     what = parser.add_argument_group("what to train")
     what.add_argument("--model", metavar="NAME|FILE", help="a net of models/ by name, a Python "
-                      "file like those, or a prototxt (default: digits)")
+                      "file like those, or a prototxt, with inputs for pictures (N, 1, 8, 8) and "
+                      "labels (N,) (default: digits)")
     what.add_argument("--solver", metavar="FILE", help="a solver prototxt; without --model its "
                       "net is trained (default: the model's own settings)")
     what.add_argument("--weights", metavar="FILE", help="start from these weights, a .caffemodel "
@@ -52,13 +52,13 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     how.add_argument("--iterations", type=_positive, metavar="N", help="train for N iterations")
     how.add_argument("--batch-size", type=_positive, metavar="N", help="samples an iteration")
     how.add_argument("--lr", type=float, metavar="X", help="base learning rate")
-    how.add_argument("--seed", type=int, default=1, metavar="N",
-                     help="of weights, dropout and the order of the data (default: 1)")
+    how.add_argument("--seed", type=int, metavar="N",
+                     help="of weights, dropout and the order of the data (else 1)")
     how.add_argument("--device", default="cpu", metavar="NAME",
                      help="cpu (compiled by numba) or numpy (the plain reference) (default: cpu)")
     out = parser.add_argument_group("what comes out")
-    out.add_argument("--snapshot-dir", default="snapshots", metavar="DIR",
-                     help="folder for weights and solver states (default: snapshots)")
+    out.add_argument("--snapshot-dir", metavar="DIR",
+                     help="folder for weights and solver states (else snapshots)")
     out.add_argument("--log", metavar="FILE", help="append what is displayed as JSON lines")
     out.add_argument("--target-accuracy", type=float, metavar="X",
                      help="exit with status 3 if the test accuracy is below X, such as 0.97")
@@ -66,17 +66,16 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"1 or more, not {text}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got '{text}'")
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:
     """Train as the options say; returns the exit status."""
     began = time.monotonic()
     param = _settings(options)
-    _check_folder(options.snapshot_dir)
+    _check_folder(os.path.dirname(param.snapshot_prefix) or ".")
     dataset = DATASETS["digits"]()
     solver = make_solver(param, dataset, options)
     with Report(solver, options.log) as report:
@@ -93,39 +92,28 @@ def run(options: argparse.Namespace) -> int:
 
 def _settings(options) -> SolverParameter:
     """The SolverParameter with its net: of the solver file, the model, and the options."""
-    if options.solver:
-        param = solver_param(options.solver)
-        stem = Path(options.solver).stem
-    else:
-        param = models.load(options.model or "digits").solver()
-        stem = Path(options.model or "digits").stem
-    if options.model or not options.solver:
-        _give_net(param, models.load(options.model or "digits").net())
+    name = options.model or ("" if options.solver else "digits")
+    model = models.load(name) if name else None
+    param = solver_param(options.solver) if options.solver else model.solver()
+    stem = Path(options.solver or name).stem
+    if model:
+        param.ClearField("train_net_param")
+        param.net_param.CopyFrom(model.net())
     elif not param.HasField("net_param"):
-        _give_net(param, _only_net(param, options.solver))
+        raise ParameterError(options.solver, "a net: one for training and testing", "none",
+                             "name it in the file, or give --model.")
     if options.batch_size:
         models.set_batch_size(param.net_param, options.batch_size)
     if options.iterations:
         param.max_iter = options.iterations
     if options.lr is not None:
         param.base_lr = options.lr
-    param.random_seed = options.seed
-    param.snapshot_prefix = os.path.join(options.snapshot_dir, stem)
+    if options.seed is not None or param.random_seed < 0:
+        param.random_seed = 1 if options.seed is None else options.seed
+    own = options.solver and param.snapshot_prefix != str(Path(options.solver).with_suffix(""))
+    if options.snapshot_dir or not own:
+        param.snapshot_prefix = os.path.join(options.snapshot_dir or "snapshots", stem)
     return param
-
-
-def _give_net(param, net) -> None:
-    for field in ("net", "train_net", "train_net_param"):
-        param.ClearField(field)
-    param.net_param.CopyFrom(net)
-
-
-def _only_net(param, path):
-    """The net of a solver file that names one net for both training and testing."""
-    if not param.HasField("net"):
-        raise ParameterError(path, "a net: one for training and testing", "none",
-                             "name it in the file, or give --model.")
-    return read_net(param.net)
 
 
 def make_solver(param: SolverParameter, dataset: Dataset, options) -> Solver:
@@ -143,6 +131,9 @@ def make_solver(param: SolverParameter, dataset: Dataset, options) -> Solver:
             param.test_interval = param.max_iter + 1
             param.test_initialization = False
     solver = Solver(param, keep=[], device=options.device, **feeding)
+    if not solver.net.loss_weights:
+        raise ParameterError(f"net '{solver.net.name}'", "a loss to train it by, such as a layer "
+                             "of type SoftmaxWithLoss", "none")
     if options.weights:
         solver.net.copy_from(options.weights)
     if options.resume:

@@ -11,7 +11,7 @@ import numba
 import numpy
 import pytest
 
-from minicaffe.backend.cpu import jit
+from minicaffe.backend.cpu import elementwise, jit
 from minicaffe.backend.cpu.elementwise import fingerprint
 from minicaffe.elementwise import exp
 
@@ -88,6 +88,21 @@ def test_a_fingerprint_covers_code_and_captured_values():
     assert fingerprint(scaled(scaled(2.0))) != fingerprint(scaled(scaled(3.0)))
     assert fingerprint(numpy.exp) != fingerprint(numpy.log)
     assert fingerprint(scaled(object())) is None
+
+
+def test_a_formula_that_is_written_anew_is_compiled_once_for_what_it_captured(monkeypatch):
+    compiled = []
+
+    def loop(*key):
+        compiled.append(key)
+        return lambda *arguments: None
+
+    monkeypatch.setattr(elementwise, "loop", loop)
+    loops, x = elementwise.Loops(), numpy.ones(3, numpy.float32)
+    for factor in (2.0, 2.0, 3.0, 2.0):
+        for formula in (scaled(factor), scaled(scaled(factor))):  # one captures a formula
+            loops.run(formula, 1, (x,), (x,))
+    assert len(compiled) == 4
 
 
 def test_a_formula_without_a_file_compiles():

@@ -8,6 +8,7 @@ import numpy
 import pytest
 
 from minicaffe.backend import get_backend
+from minicaffe.backend.base import leaky
 from minicaffe.elementwise import exp, maximum, where
 from minicaffe.errors import ShapeError
 from minicaffe.window import Window
@@ -116,6 +117,27 @@ def test_a_slope_applies_a_relu_to_the_output(backend, slope, dtype):
     y = numpy.full_like(dy, numpy.nan)
     backend.conv_forward(x, w, b, y, window, group, slope)
     close(y, numpy.where(expected > 0, expected, slope * expected), dtype)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.1])
+def test_a_fused_relu_has_the_bits_of_one_of_its_own(backend, slope):
+    x = numpy.array([-2, -0.0, 0, numpy.nan, -1e-45, 3] * 7, numpy.float32).reshape(1, 1, 6, 7)
+    w, fused, alone = numpy.ones((1, 1, 1, 1), numpy.float32), numpy.zeros_like(x), x.copy()
+    window = Window((1, 1), (1, 1), (0, 0), (1, 1))
+    backend.conv_forward(x, w, None, fused, window, 1, slope)
+    backend.conv_forward(x, w, None, alone, window, 1)
+    backend.map(leaky, alone, alone, slope)
+    assert (fused.view(numpy.int32) == alone.view(numpy.int32)).all()
+    assert not numpy.signbit(fused[fused == 0]).any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_relu_leaves_no_minus_sign_at_zero_and_every_nan(backend, dtype):
+    x = numpy.array([-2, -0.0, 0, numpy.nan, 3] * 3, dtype)
+    y = numpy.full_like(x, -1)
+    backend.map(leaky, y, x, 0.0)
+    numpy.testing.assert_array_equal(y, numpy.array([0, 0, 0, numpy.nan, 3] * 3))
+    assert not numpy.signbit(y[y == 0]).any()
 
 
 @pytest.mark.parametrize("name", ["plain", "groups", "pointwise"])
@@ -262,6 +284,30 @@ def test_map_reshapes_inputs_of_the_same_size(backend):
     x, out = draw(0, 4, 6), numpy.zeros((2, 12), numpy.float32)
     backend.map(maximum, out, x, 0.0)
     close(out, numpy.maximum(x, 0).reshape(2, 12))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("inputs, got", [((3,), "3"), ((6, 12), "12"), ((3, 0), "0 and 3")])
+def test_map_refuses_inputs_of_another_size(backend, inputs, got, dtype):
+    out = numpy.zeros((2, 3), dtype)
+    with pytest.raises(ShapeError, match=f"^formula 'summed': expected inputs of 1 or 6 elements, "
+                                         f"got {got}.$"):
+        backend.map(summed, out, *(numpy.zeros(size, dtype) for size in inputs))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("other", [(4,), (8,), (3, 2)])
+def test_map_refuses_outputs_of_several_shapes(backend, other, dtype):
+    outs = numpy.zeros((2, 3), dtype), numpy.zeros(other, dtype)
+    with pytest.raises(ShapeError) as caught:
+        backend.map(lambda x: (x, x), outs, numpy.ones(6, dtype))
+    shapes = " and ".join(map(str, sorted([other, (2, 3)])))
+    assert str(caught.value) == f"formula '<lambda>': expected outputs of one shape, got {shapes}."
+    assert not outs[1].any()
+
+
+def summed(*values):
+    return sum(values)
 
 
 def test_map_tells_functions_apart_that_captured_different_numbers(backend):

@@ -33,7 +33,7 @@ def seen(source, net, ticks):
 def test_in_order_each_round_ends_with_what_is_left():
     source, net = Batches(samples(7)), net_of(3)
     assert seen(source, net, range(4)) == [[0, 1, 2], [3, 4, 5], [6], [0, 1, 2]]
-    assert source.batches(3) == 3
+    assert source.batches(net) == 3
 
 
 def test_shuffled_every_epoch_sees_every_sample_once_in_a_new_order():

@@ -37,6 +37,18 @@ def test_weights_come_back_in_order_under_nested_names(tmp_path):
     np.testing.assert_array_equal(layers["a/1x1"].blobs[0], [[1, 1]])
 
 
+def test_arrays_that_are_shared_from_another_layer_leave_a_gap(tmp_path):
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["data/ip/1"] = np.ones(2, "f4")
+        file["data/tied/0"] = np.zeros(3, "f4")
+        file["data/tied/2"] = np.ones(3, "f4")
+        file.create_group("data/all_shared")
+    ip, tied = read_weights_hdf5(tmp_path / "w.h5")
+    assert [blob is None for blob in ip.blobs] == [True, False]
+    assert [blob is None for blob in tied.blobs] == [False, True, False]
+    np.testing.assert_array_equal(ip.blobs[1], [1, 1])
+
+
 def test_a_solverstate_as_caffe_writes_it_is_read(tmp_path):
     with h5py.File(tmp_path / "s.h5", "w") as file:
         file["iter"] = np.array([5000], "i4")

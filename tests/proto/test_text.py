@@ -16,6 +16,7 @@ from minicaffe.proto import (
     PoolingParameter,
     SolverParameter,
     TransformationParameter,
+    V1LayerParameter,
 )
 from minicaffe.proto.schema import MESSAGES
 from minicaffe.proto.text import parse_text, read_text, to_text
@@ -167,9 +168,66 @@ def test_a_typo_is_an_error_with_the_field_that_was_meant(message, typo, meant):
     )
 
 
+@pytest.mark.parametrize(
+    "layer, name, home",
+    [
+        ('type: "Convolution"', "stride", "convolution_param { }"),
+        ('type: "Convolution"', "lr_mult", "param { }"),
+        ('type: "Deconvolution"', "num_output", "convolution_param { }"),
+        ('type: "Pooling"', "pool", "pooling_param { }"),
+        ('type: "ReLU"', "negative_slope", "relu_param { }"),
+        ('type: "SoftmaxWithLoss"', "ignore_label", "loss_param { }"),
+        ('type: "Data"', "mirror", "transform_param { } or data_param { }"),
+        ('type: "Python"', "layer", "python_param { }"),
+        ('type: "MyLayer"', "decay_mult", "param { }"),
+        ("", "kernel_size", "convolution_param { } or pooling_param { }"),
+        ("", "share_mode", "param { }"),
+    ],
+)
+def test_a_field_that_stands_astray_is_an_error_with_its_place(layer, name, home):
+    assert error_of(f"{layer}\n{name}: 1") == (
+        f"n.prototxt:2:1: LayerParameter has no field '{name}'. Hint: it belongs in {home}"
+    )
+
+
+@pytest.mark.parametrize(
+    "layer, name, hint",
+    [
+        ("type: INNER_PRODUCT", "num_output", "it belongs in inner_product_param { }"),
+        ("", "negative_slope", "it belongs in relu_param { }"),
+        ("type: RELU", "lr_mult", "did you mean 'blobs_lr'?"),
+    ],
+)
+def test_a_field_astray_in_a_v1_layer_is_an_error_too(layer, name, hint):
+    assert error_of(f"{layer}\n{name}: 1", V1LayerParameter) == (
+        f"n.prototxt:2:1: V1LayerParameter has no field '{name}'. Hint: {hint}"
+    )
+
+
+def test_a_field_of_another_type_is_no_field_astray(caplog):
+    assert parsed('type: "Permute" order: 0 axis: 1').type == "Permute"
+    assert len(caplog.messages) == 2
+
+
+@pytest.mark.parametrize(
+    "text, block",
+    [
+        ('\nlayer { name: "a" type: "ReLU"\nlayer { }', "LayerParameter 'a'"),
+        ("\nlayers < type: RELU\nlayers: { }", "V1LayerParameter"),
+        ('layer { name: "a" type: "ReLU"\nrelu_param {\nlayer { } }', "ReLUParameter"),
+    ],
+)
+def test_a_missing_brace_is_told_by_the_layer_that_follows(text, block):
+    mark = ">" if "<" in text else "}"
+    assert error_of(text, NetParameter) == (
+        f"n.prototxt:3:1: a '{mark}' is missing before this line: {block}, opened on line 2, "
+        "is not closed."
+    )
+
+
 @pytest.mark.parametrize("name", sorted(foreign_fields()))
 def test_fields_of_forks_are_skipped_with_a_warning(name, caplog):
-    layer = parsed(f'name: "a"\n{name}: {{ x: 1 y < z: ["}}", 2] > }}\ntop: "b"')
+    layer = parsed(f'name: "a" type: "Theirs"\n{name}: {{ x: 1 y < z: ["}}", 2] > }}\ntop: "b"')
     assert (layer.name, layer.top) == ("a", ["b"])
     assert caplog.messages == [f"n.prototxt:2: LayerParameter has no field '{name}': skipped"]
 

@@ -1,6 +1,7 @@
 """Weight files are read to the bit, of every age, and written whole or not at all."""
 
 import errno
+import os
 import struct
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def test_real_caffes_weights_are_read():
 
 def test_real_caffes_weights_are_written_to_the_byte_of_their_meaning(tmp_path):
     net = NetParameter.FromString((GOLDEN / "half.caffemodel").read_bytes())
-    weights = {layer.name: layer.blobs for layer in read_caffemodel(GOLDEN / "half.caffemodel")}
+    weights = [layer.blobs for layer in read_caffemodel(GOLDEN / "half.caffemodel")]
     write_caffemodel(tmp_path / "again", net, weights)
     assert NetParameter.FromString((tmp_path / "again").read_bytes()) == net
 
@@ -83,7 +84,7 @@ def test_our_own_fields_of_a_solverstate_come_back(tmp_path):
 def test_arrays_of_any_kind_come_back(tmp_path, array):
     net = NetParameter(name="x" * 200)
     net.layer.add(name="a", loss_weight=[1, 2])
-    write_caffemodel(tmp_path / "w", net, {"a": [array, array]})
+    write_caffemodel(tmp_path / "w", net, [[array, array]])
     for blob in read_caffemodel(tmp_path / "w")[0].blobs:
         np.testing.assert_array_equal(blob, array)
         assert blob.shape == array.shape
@@ -216,20 +217,29 @@ def test_a_missing_file_is_named(tmp_path):
         read_caffemodel(tmp_path / "net.caffemodel")
 
 
-def test_weights_of_a_layer_that_the_net_lacks_are_an_error(tmp_path):
+@pytest.mark.parametrize("weights", [[], [[], []]])
+def test_weights_of_more_or_fewer_layers_than_the_net_has_are_an_error(tmp_path, weights):
     net = NetParameter()
     net.layer.add(name="conv1")
     with pytest.raises(WeightsError) as caught:
-        write_caffemodel(tmp_path / "w", net, {"conv2": []})
+        write_caffemodel(tmp_path / "w", net, weights)
     assert str(caught.value) == (
-        f"{tmp_path / 'w'}: the net has no layer 'conv2'. Hint: did you mean 'conv1'?"
+        f"{tmp_path / 'w'}: expected the weights of 1 layers, got those of {len(weights)}."
     )
+
+
+def test_layers_of_equal_names_keep_each_their_own_weights(tmp_path):
+    net = NetParameter()
+    for _ in range(3):
+        net.layer.add(name="a")
+    write_caffemodel(tmp_path / "w", net, [[np.float32(1)], [], [np.float32(2), np.float32(3)]])
+    assert [layer.blobs for layer in read_caffemodel(tmp_path / "w")] == [[1], [], [2, 3]]
 
 
 def test_blobs_in_the_net_itself_are_not_written(tmp_path):
     net = NetParameter(name="n", force_backward=True)
     net.layer.add(name="a").blobs.add(data=[1])
-    write_caffemodel(tmp_path / "w", net, {"a": [np.zeros(2, "f4")]})
+    write_caffemodel(tmp_path / "w", net, [[np.zeros(2, "f4")]])
     back = NetParameter.FromString((tmp_path / "w").read_bytes())
     assert (back.name, back.force_backward, len(back.layer[0].blobs)) == ("n", True, 1)
     assert list(back.layer[0].blobs[0].data) == [0, 0]
@@ -255,6 +265,28 @@ def test_a_full_disk_is_reported_with_the_files_name(tmp_path):
         raise OSError("unable to write")
     assert str(caught.value) == f"{path}: unable to write"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with atomic_write(pipe) as file:
+            file.write(b"whole")
+        assert os.read(reader, 10) == b"whole"
+        with pytest.raises(ZeroDivisionError), atomic_write(pipe):
+            raise ZeroDivisionError
+    finally:
+        os.close(reader)
+    assert [entry.is_fifo() for entry in tmp_path.iterdir()] == [True]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_a_full_device_is_reported_with_its_name():
+    with pytest.raises(OSError) as caught, atomic_write("/dev/full") as file:
+        file.write(b"x")
+    assert caught.value.filename == "/dev/full"
 
 
 def test_an_error_about_another_file_keeps_its_name(tmp_path):

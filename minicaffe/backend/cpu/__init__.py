@@ -12,7 +12,7 @@ import numpy
 
 from ...errors import DeviceError
 from ...window import Window
-from ..base import Backend
+from ..base import Backend, check_sizes
 
 try:
     import numba.extending  # noqa: F401
@@ -45,6 +45,7 @@ class CpuBackend(Backend):
         arrays = [value for value in inputs if isinstance(value, numpy.ndarray)]
         if not _plain(*outs, *arrays):
             return super().map(function, out, *inputs)
+        check_sizes(function, outs, inputs)
         flat = [value.reshape(-1) if isinstance(value, numpy.ndarray) else value
                 for value in inputs]
         with lock:

@@ -67,7 +67,7 @@ def _im2col(image, at, t, panel, columns, columns_at):
 
 @compiled
 def _finish(result, at, rows, count, bias, bias_at, slope, y, y_at, pixels):
-    """``y = result + bias``, and a ReLU with a slope; the slope 1 leaves everything as it is."""
+    """``y = result + bias``, and a ReLU with a slope; the slope 1 changes no number."""
     for i in range(rows):
         for j in range(0, count, LANES):
             finish_vector(result, at + i * COLUMNS + j, bias[bias_at + i], slope,

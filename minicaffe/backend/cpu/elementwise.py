@@ -156,13 +156,18 @@ def loop(function: Callable, kinds: tuple[str, ...], outs: int):
 
 
 class Loops:
-    """The loops in use; a formula that is written anew at each call is compiled once."""
+    """The loops in use, kept for good: one for each formula and each value of what it captured.
+
+    A formula that is written anew at each call, and captures equal values, is compiled once.
+    """
 
     def __init__(self):
         self._loops: dict[tuple, Callable] = {}
 
     def run(self, function: Callable, threads: int, outs: tuple, inputs: tuple) -> None:
-        """Set the flat float32 arrays ``outs`` to the function's values at ``inputs``."""
+        """Set the flat float32 arrays ``outs`` to the function's values at ``inputs``, whose sizes
+        have been checked.
+        """
         places = [out.__array_interface__["data"][0] for out in outs]
         kinds, given = [], []
         for value in inputs:
@@ -191,9 +196,10 @@ def _identity(function: Callable):
     """Equal for functions that compute the same: code, its module and what it captured."""
     if not isinstance(function, FunctionType):
         return function
-    captured = tuple(cell.cell_contents for cell in function.__closure__ or ())
+    captured = tuple(_identity(cell.cell_contents) for cell in function.__closure__ or ())
+    identity = function.__code__, id(function.__globals__), captured, function.__defaults__
     try:
-        hash(captured)
+        hash(identity)
     except TypeError:
         return function
-    return function.__code__, id(function.__globals__), captured, function.__defaults__
+    return identity

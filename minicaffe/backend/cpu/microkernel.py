@@ -113,16 +113,19 @@ def clear_floats(typing_context, target, target_at, count):
 
 @intrinsic
 def finish_vector(typing_context, source, source_at, bias, slope, target, target_at, count):
-    """``target[:count] = v if v > 0 else slope * v`` with ``v = source + bias``, count <= LANES."""
+    """``target[:count] = v if v > 0 else slope * v + 0``, ``v = source + bias``, count <= LANES.
+
+    The 0 is that of ``leaky``, whose bits these are.
+    """
     def generate(context, builder, signature, args):
         source = _pointer(context, builder, signature.args[0], args[0], args[1])
         target = _as_vector(builder, _pointer(context, builder, signature.args[4],
                                               args[4], args[5]))
         values = builder.fadd(builder.load(_as_vector(builder, source), align=4),
                               _broadcast(builder, args[2]))
-        positive = builder.fcmp_ordered(">", values, ir.Constant(_vector, [0.0] * LANES))
-        values = builder.select(positive, values,
-                                builder.fmul(_broadcast(builder, args[3]), values))
+        zero = ir.Constant(_vector, [0.0] * LANES)
+        negative = builder.fadd(builder.fmul(_broadcast(builder, args[3]), values), zero)
+        values = builder.select(builder.fcmp_ordered(">", values, zero), values, negative)
         with builder.if_else(builder.icmp_signed(">=", args[6], _int(LANES))) as (full, rest):
             with full:
                 builder.store(values, target, align=4)

@@ -20,6 +20,7 @@ import numpy
 from ...errors import ShapeError
 from ...window import Window
 from .microkernel import COLUMNS, LANES, ROWS
+from .recent import recent
 from .workspace import aligned
 
 
@@ -42,8 +43,12 @@ class Tables(NamedTuple):
     target: numpy.ndarray  # (runs,): and in a row of its panel
     length: numpy.ndarray  # (runs,)
 
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in self if isinstance(part, numpy.ndarray))
 
-@functools.lru_cache(maxsize=512)
+
+@recent
 def tables(window: Window, channels: int, spatial: tuple[int, ...],
            output: tuple[int, ...]) -> Tables:
     """The tables of an image (channels, *spatial).

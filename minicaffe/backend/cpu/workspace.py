@@ -6,6 +6,8 @@ import functools
 
 import numpy
 
+from .recent import recent
+
 _LINE = 16  # floats in a cache line
 
 
@@ -31,7 +33,7 @@ def aligned(size: int) -> int:
     return -(-size // _LINE) * _LINE
 
 
-@functools.lru_cache(maxsize=256)
+@recent
 def strided(count: int, stride: int, multiple: int = 1) -> numpy.ndarray:
     """The places of ``count`` elements: 0, stride, ...; the last is repeated up to a multiple."""
     places = numpy.arange(-(-count // multiple) * multiple)
