@@ -154,6 +154,47 @@ def test_the_folder_of_the_cache_depends_on_compiler_and_processor(monkeypatch):
     assert len(found) == 4
 
 
+def test_damaged_code_is_compiled_again_and_replaced(tmp_path):
+    code = """
+import numpy
+from minicaffe.backend import get_backend
+x = numpy.ones(3, numpy.float32)
+get_backend("cpu").map(lambda x: 9 * x, x, x)
+print(x[0], Counter.count > 0)
+"""
+    def outcome():
+        return printed(code, count=True, NUMBA_CACHE_DIR=str(tmp_path))
+    assert outcome() == ["9.0 True"] and outcome() == ["9.0 False"]
+    for ending, content in ((".nbc", b""), (".nbi", b"nonsense")):
+        files = list(tmp_path.rglob(f"*{ending}"))
+        assert files
+        for file in files:
+            file.write_bytes(content)
+        assert outcome() == ["9.0 True"]
+        assert outcome() == ["9.0 False"]
+
+
+def test_a_full_disk_for_the_cache_is_no_more_than_a_note(tmp_path):
+    code = """
+import numpy, resource
+from minicaffe.backend import get_backend
+x = numpy.ones(3, numpy.float32)
+backend = get_backend("cpu")
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+backend.map(lambda x: 9 * x, x, x)
+print(x[0])
+"""
+    result = run(code, NUMBA_CACHE_DIR=str(tmp_path))
+    assert result.returncode == 0 and result.stdout == "9.0\n"
+    assert "compiled code cannot be kept: File too large" in result.stderr
+
+
+def test_an_installed_package_is_the_last_place_for_the_cache():
+    package = Path("/venv/lib/site-packages/minicaffe/backend/cpu")
+    assert jit.cache_places({"HOME": "/h"}, "linux", package) == [
+        Path("/h/.cache/minicaffe"), package / "__pycache__"]
+
+
 def test_places_for_the_cache_in_order():
     package = Path("package")
     assert jit.cache_places({"HOME": "/h"}, "linux", package) == [

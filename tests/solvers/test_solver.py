@@ -222,5 +222,5 @@ def test_data_must_fit_the_net():
         solver.step(1)
     param = SolverParameter(base_lr=0.1, lr_policy="fixed")
     param.net_param.CopyFrom(digits_solver().net.param)
-    with pytest.raises(ParameterError, match=r"data: expected a tuple with an array for each input "):
+    with pytest.raises(ParameterError, match="data: expected a tuple with an array for each"):
         Solver(param, data=(numpy.zeros((4, 1, 8, 8)),))

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import llvmlite
@@ -43,8 +43,33 @@ def compiled(function: Callable | None = None, *, cache: bool = True, **options)
         return functools.partial(compiled, cache=cache, **options)
     folder = _cache_folder() if cache else None
     with _caching_in(folder):
-        return numba.njit(cache=folder is not None, nogil=True, error_model="numpy",
+        made = numba.njit(cache=folder is not None, nogil=True, error_model="numpy",
                           **options)(function)
+    if folder is not None:
+        _forgive(made._cache, folder)
+    return made
+
+
+def _forgive(cache, folder: Path) -> None:
+    """Let a damaged file in the cache, or a full disk, cost no more than compiling again."""
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_or_compile(*arguments):
+        try:
+            return load(*arguments)
+        except Exception:  # whatever unpickling what a power cut left behind may raise
+            log.debug("%s: damaged compiled code is replaced", folder, exc_info=True)
+            with suppress(OSError):
+                cache.flush()
+            return None
+
+    def save_if_possible(*arguments):
+        try:
+            save(*arguments)
+        except OSError as error:
+            _note_once(f"{folder}: compiled code cannot be kept: {error.strerror}")
+
+    cache.load_overload, cache.save_overload = load_or_compile, save_if_possible
 
 
 def from_text(source: str, name: str, names: dict[str, object], place: Callable) -> Callable:
@@ -90,10 +115,14 @@ def _note_once(text: str) -> None:
 
 
 def cache_places(environment: Mapping[str, str], platform: str, package: Path) -> list[Path]:
-    """Where compiled code may be kept, best first: NUMBA_CACHE_DIR if set, and then only there."""
+    """Where compiled code may be kept, best first: NUMBA_CACHE_DIR if set, and then only there.
+
+    An installed package comes last: what lies in it would stay there when it is uninstalled, and
+    Python would take the rest for the package.
+    """
     if environment.get("NUMBA_CACHE_DIR"):
         return [Path(environment["NUMBA_CACHE_DIR"]) / "minicaffe"]
-    places = [package / "__pycache__"]
+    places = []
     if environment.get("XDG_CACHE_HOME"):
         places.append(Path(environment["XDG_CACHE_HOME"]) / "minicaffe")
     elif platform == "win32":
@@ -102,6 +131,8 @@ def cache_places(environment: Mapping[str, str], platform: str, package: Path) -
     elif environment.get("HOME"):
         caches = "Library/Caches" if platform == "darwin" else ".cache"
         places.append(Path(environment["HOME"]) / caches / "minicaffe")
+    installed = {"site-packages", "dist-packages"} & set(package.parts)
+    places.insert(len(places) if installed else 0, package / "__pycache__")
     return places
 
 
