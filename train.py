@@ -2,7 +2,10 @@
 
 import sys
 
-from minicaffe.cli import train
+try:
+    from minicaffe.cli import train
+except ModuleNotFoundError as error:
+    sys.exit(f"{error}. Install what minicaffe needs first: pip install .")
 
 if __name__ == "__main__":
     sys.exit(train())

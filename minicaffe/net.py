@@ -21,6 +21,13 @@ from .proto.upgrade import read_net
 from .weights import WeightFiles
 
 
+class Named(OrderedDict):
+    """Things of a net by name; a name that is none gets a suggestion."""
+
+    def __missing__(self, name: str):
+        raise KeyError(f"'{name}'; {nearest(str(name), self) or 'known: ' + ', '.join(self)}")
+
+
 class Net(WeightFiles):
     """A net that runs: ``net.forward()``, ``net.backward()``, ``net.blobs``, ``net.params``.
 
@@ -34,6 +41,8 @@ class Net(WeightFiles):
         device: its name, such as 'cpu'; default: the one of ``set_device``.
         dtype: 'float32', or 'float64', on which gradients are checked.
         seed: of fillers and dropout; default: that of ``set_random_seed``, or else a fresh one.
+
+    One thread at a time may run a net.
 
     Errors: ParseError, NetError, ShapeError, ParameterError for a net that cannot be built.
     """
@@ -68,6 +77,10 @@ class Net(WeightFiles):
         if weights is not None:
             self.copy_from(weights)
 
+    def __repr__(self) -> str:
+        return (f"<Net '{self.name}': {len(self.layers)} layers, inputs {self.inputs}, "
+                f"outputs {self.outputs}, on {self.backend.name}>")
+
     @staticmethod
     def _description(network_file, state) -> NetParameter:
         if hasattr(network_file, "to_proto"):
@@ -100,7 +113,7 @@ class Net(WeightFiles):
     @property
     def blobs(self) -> Mapping[str, Blob]:
         """All blobs by name, in order; ``data`` and ``diff`` are NumPy arrays."""
-        return OrderedDict((name, self._keeping.view(name, blob))
+        return Named((name, self._keeping.view(name, blob))
                            for name, blob in self.device_blobs.items())
 
     @property
@@ -110,27 +123,27 @@ class Net(WeightFiles):
     @property
     def params(self) -> Mapping[str, list[Blob]]:
         """The parameters of each layer that has some: usually [weights, bias]."""
-        return OrderedDict((layer.name, layer.blobs) for layer in self.layers if layer.parameters)
+        return Named((layer.name, layer.blobs) for layer in self.layers if layer.parameters)
 
     @property
     def layer_dict(self) -> Mapping[str, object]:
         """The layers by name."""
-        return OrderedDict(zip(self._layer_names, self.layers))
+        return Named(zip(self._layer_names, self.layers))
 
     @property
     def top_names(self) -> Mapping[str, list[str]]:
         """The names of each layer's tops."""
-        return OrderedDict((layer.name, list(layer.param.top)) for layer in self.layers)
+        return Named((layer.name, list(layer.param.top)) for layer in self.layers)
 
     @property
     def bottom_names(self) -> Mapping[str, list[str]]:
         """The names of each layer's bottoms."""
-        return OrderedDict((layer.name, list(layer.param.bottom)) for layer in self.layers)
+        return Named((layer.name, list(layer.param.bottom)) for layer in self.layers)
 
     @property
     def blob_loss_weights(self) -> Mapping[str, float]:
         """How much each blob counts in the loss; 0 for most."""
-        return OrderedDict((name, self.loss_weights.get(name, 0.0)) for name in self.device_blobs)
+        return Named((name, self.loss_weights.get(name, 0.0)) for name in self.device_blobs)
 
     # ------------------------------------------------------------------------------------ passes
 

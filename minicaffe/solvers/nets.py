@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..data.source import Batches
 from ..errors import ParameterError
+from ..graph import filter_net
 from ..layer import TEST, TRAIN
 from ..net import Net
 from ..proto import NetState, SolverParameter
@@ -78,7 +79,8 @@ def _net(source, phase: int, extra: NetState, options) -> Net:
     stages = [*source.state.stage, *extra.stage]
     level = extra.level if extra.HasField("level") else source.state.level
     if phase == TEST and options["keep"] != "all":  # names that only the train net may have
-        tops = {top for layer in source.layer for top in layer.top}
+        chosen = filter_net(read_net(source), NetState(phase=phase, level=level, stage=stages))
+        tops = {top for layer in chosen.layer for top in layer.top}
         options = {**options, "keep": [name for name in options["keep"] if name in tops]}
     return Net(source, phase, level=level, stages=stages, **options)
 
@@ -88,7 +90,7 @@ def as_source(data, net: Net, shuffle: bool):
 
     Errors: ParameterError where they are not one array for each input.
     """
-    if data is None or hasattr(data, "fill"):
+    if data is None or hasattr(data, "batches"):
         return data
     if not isinstance(data, dict):
         if not isinstance(data, tuple | list) or len(data) != len(net.inputs):

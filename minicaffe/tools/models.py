@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import ParameterError, nearest
+from ..errors import MinicaffeError, ParameterError, nearest
 from ..proto import NetParameter, SolverParameter
 from ..proto.files import existing_file
 from ..proto.upgrade import read_net
@@ -51,15 +52,37 @@ def _of_module(path: Path) -> Model:
     spec = importlib.util.spec_from_file_location(f"minicaffe_model_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where pickle, inspect and numba's cache look for it
-    spec.loader.exec_module(module)
-    if not hasattr(module, "net"):
-        raise ParameterError(str(path), "a function net() that returns a NetParameter", "none",
-                             "models/digits.py is an example.")
+    _told(path, lambda: spec.loader.exec_module(module))
 
-    def net() -> NetParameter:
-        made = module.net()
-        return made.to_proto() if hasattr(made, "to_proto") else made
-    return Model(net, getattr(module, "solver", _default_solver))
+    def made(name: str, kind: type):
+        function = getattr(module, name, None)
+        value = _told(path, function) if callable(function) else None
+        value = value.to_proto() if hasattr(value, "to_proto") else value
+        if not isinstance(value, kind):
+            raise ParameterError(str(path), f"a function {name}() that returns a {kind.__name__}",
+                                 "none" if function is None else type(value).__name__,
+                                 "models/digits.py is an example.")
+        return value
+    has_solver = hasattr(module, "solver")
+    return Model(lambda: made("net", NetParameter),
+                 (lambda: made("solver", SolverParameter)) if has_solver else _default_solver)
+
+
+def _told(path: Path, call: Callable):
+    """Call code of a user's file; a mistake there is told with its line, without our own frames.
+
+    Errors: ParameterError for whatever it raises, but for minicaffe's own errors.
+    """
+    try:
+        return call()
+    except MinicaffeError:
+        raise
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
+                 if frame.filename == str(path)]
+        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else "?"
+        raise ParameterError(f"{path}:{line}", "a model that can be made",
+                             f"{type(error).__name__}: {error}") from error
 
 
 def _default_solver() -> SolverParameter:

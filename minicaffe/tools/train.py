@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from ..errors import ParameterError
 from ..proto import SolverParameter
 from ..solvers import Solver
 from ..solvers.nets import solver_param
+from ..solvers.snapshots import SnapshotError
 from . import models
 from .report import Report
 
@@ -28,11 +31,12 @@ examples:
   COMMAND --iterations 2000 --lr 0.02 --seed 7
   COMMAND --model my_net.py --log training.jsonl
   COMMAND --solver my_solver.prototxt
+  COMMAND --snapshot 100
   COMMAND --resume snapshots/digits_iter_400.solverstate
 
-Ctrl-C finishes the iteration, writes a snapshot and stops; --resume goes on from there as if it
-had never stopped. Exit status: 0 done, 2 a mistake in the options or files, 3 the target accuracy
-was missed, 130 interrupted.
+Ctrl-C finishes the iteration, writes a snapshot and stops; --resume, with the same options, goes
+on from there as if it had never stopped. Exit status: 0 done, 2 a mistake in the options or files,
+3 the target accuracy was missed, 130 interrupted.
 """
 
 
@@ -51,16 +55,18 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     how = parser.add_argument_group("how to train (default: as the model or solver file says)")
     how.add_argument("--iterations", type=_positive, metavar="N", help="train for N iterations")
     how.add_argument("--batch-size", type=_positive, metavar="N", help="samples an iteration")
-    how.add_argument("--lr", type=float, metavar="X", help="base learning rate")
-    how.add_argument("--seed", type=int, metavar="N",
+    how.add_argument("--lr", type=_rate, metavar="X", help="base learning rate")
+    how.add_argument("--seed", type=_seed, metavar="N",
                      help="of weights, dropout and the order of the data (else 1)")
     how.add_argument("--device", default="cpu", metavar="NAME",
                      help="cpu (compiled by numba) or numpy (the plain reference) (default: cpu)")
     out = parser.add_argument_group("what comes out")
     out.add_argument("--snapshot-dir", metavar="DIR",
                      help="folder for weights and solver states (else snapshots)")
+    out.add_argument("--snapshot", type=_positive, metavar="N",
+                     help="write a snapshot every N iterations, not only at the end")
     out.add_argument("--log", metavar="FILE", help="append what is displayed as JSON lines")
-    out.add_argument("--target-accuracy", type=float, metavar="X",
+    out.add_argument("--target-accuracy", type=_share, metavar="X",
                      help="exit with status 3 if the test accuracy is below X, such as 0.97")
     return parser
 
@@ -71,23 +77,59 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _number(text: str, fits, expected: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"expected {expected}, got '{text}'")
+    return value
+
+
+def _rate(text: str) -> float:
+    return _number(text, lambda x: 0 <= x < math.inf, "a number of 0 or more")
+
+
+def _share(text: str) -> float:
+    return _number(text, lambda x: 0 <= x <= 1, "a share from 0 to 1, such as 0.97")
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"expected a whole number below 2^63, got '{text}'")
+    return int(text)
+
+
 def run(options: argparse.Namespace) -> int:
     """Train as the options say; returns the exit status."""
+    for option in ("seed", "weights"):
+        if options.resume and getattr(options, option) is not None:
+            raise ParameterError(f"--{option}", "not with --resume", "both",
+                                 "the solver state brings its own.")
     began = time.monotonic()
     param = _settings(options)
     _check_folder(os.path.dirname(param.snapshot_prefix) or ".")
     dataset = DATASETS["digits"]()
     solver = make_solver(param, dataset, options)
     with Report(solver, options.log) as report:
-        with report.progress():
-            solver.solve()
-        if solver.stop_requested:
+        unsaved = None
+        try:
+            with report.progress():
+                solver.solve()
+        except SnapshotError as error:
+            unsaved = error  # the training itself is done: its result is told all the same
+        if unsaved:
+            print(f"SnapshotError: {unsaved}", file=sys.stderr)
+        elif solver.stop_requested:
             print(f"stopped after iteration {solver.iter}; "
-                  f"go on with --resume {solver.last_snapshot}")
+                  f"go on with the same options and --resume {solver.last_snapshot}")
             return 130
-        print(f"{solver.iter} iterations in {time.monotonic() - began:.1f} s; "
-              f"weights: {_weights_of(solver.last_snapshot)}")
-        return _conclude(solver, options.target_accuracy, report)
+        else:
+            print(f"{solver.iter} iterations in {time.monotonic() - began:.1f} s; "
+                  f"weights: {_weights_of(solver.last_snapshot)}")
+        status = _conclude(solver, options.target_accuracy, report)
+        return 2 if unsaved else status
 
 
 def _settings(options) -> SolverParameter:
@@ -106,6 +148,8 @@ def _settings(options) -> SolverParameter:
         models.set_batch_size(param.net_param, options.batch_size)
     if options.iterations:
         param.max_iter = options.iterations
+    if options.snapshot:
+        param.snapshot = options.snapshot
     if options.lr is not None:
         param.base_lr = options.lr
     if options.seed is not None or param.random_seed < 0:
@@ -125,6 +169,9 @@ def make_solver(param: SolverParameter, dataset: Dataset, options) -> Solver:
             raise ParameterError("model", "two inputs, the data and its labels",
                                  ", ".join(sorted(set(inputs))))
         feeding = {"data": (dataset.x, dataset.y), "test_data": (dataset.test_x, dataset.test_y)}
+        if set(inputs) == {"data", "label"}:  # in whatever order the net names them
+            feeding = {which: dict(zip(("data", "label"), arrays))
+                       for which, arrays in feeding.items()}
         # every sample of the test part once, whatever the file says about another data set's
         del param.test_iter[:]
         if not param.test_interval:
@@ -138,6 +185,13 @@ def make_solver(param: SolverParameter, dataset: Dataset, options) -> Solver:
         solver.net.copy_from(options.weights)
     if options.resume:
         solver.restore(options.resume)
+        if solver.iter >= param.max_iter:
+            raise ParameterError(options.resume, f"a state before iteration {param.max_iter}",
+                                 solver.iter, "--iterations N trains on, up to iteration N.")
+    outputs = [name for net in solver.test_nets for name in net.outputs]
+    if options.target_accuracy is not None and not any("acc" in name for name in outputs):
+        raise ParameterError("--target-accuracy", "a net with an Accuracy layer for phase TEST",
+                             ", ".join(outputs) or "no test net")
     return solver
 
 

@@ -51,3 +51,19 @@ def test_a_missing_parameter_is_named():
         check_policy(solver(lr_policy="exp"))
     with pytest.raises(ParameterError, match="stepsize: expected 1 or more, got 0"):
         check_policy(solver(lr_policy="step", gamma=0.1, stepsize=0))
+
+
+@pytest.mark.parametrize("fields, iteration, expected", [
+    (dict(lr_policy="sigmoid", gamma=0.1, stepsize=10000), 0, 0.0),
+    (dict(lr_policy="exp", gamma=1.1), 10000, math.inf),
+    (dict(lr_policy="inv", gamma=-0.1, power=0.75), 100, math.nan),
+    (dict(lr_policy="poly", power=1), 20, 0.0)])
+def test_what_is_too_large_or_undefined_is_so_in_doubles(fields, iteration, expected):
+    assert learning_rate(solver(**fields), iteration) == pytest.approx(expected, nan_ok=True)
+
+
+def test_poly_needs_a_last_iteration():
+    param = solver(lr_policy="poly", power=1)
+    param.max_iter = 0
+    with pytest.raises(ParameterError, match="max_iter: expected 1 or more for lr_policy 'poly'"):
+        check_policy(param)

@@ -129,6 +129,42 @@ def test_a_file_size_limit_of_the_system_leaves_nothing_half_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_last_snapshot_that_fails_is_told_though_earlier_ones_are_there(tmp_path, monkeypatch):
+    solver = digits_solver(tmp_path, snapshot=5, max_iter=10)
+    solver.step(6)
+    monkeypatch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(OSError(28, "No space")))
+    with pytest.raises(TrainingError, match="snap_iter_10: it could not be written"):
+        solver.solve()
+
+
+def test_a_snapshot_over_an_older_one_changes_both_files_or_none(tmp_path, monkeypatch):
+    solver = digits_solver(tmp_path)
+    solver.step(2)
+    solver.snapshot()
+    old = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    other = digits_solver(tmp_path, random_seed=8)
+    other.step(2)
+
+    def fail(*arguments):
+        raise OSError(errno.EIO, "broken")
+    with monkeypatch.context() as patch:
+        patch.setattr(wire, "write_solverstate", fail)
+        with pytest.raises(TrainingError, match="could not be written: broken"):
+            other.snapshot()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == old
+    other.snapshot()
+    new = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert new.keys() == old.keys() and all(new[name] != old[name] for name in old)
+
+
+def test_no_last_snapshot_is_written_of_a_loss_that_is_no_number(tmp_path):
+    solver = digits_solver(tmp_path, max_iter=3)
+    solver.add_callback(lambda: None, lambda: solver._losses.append(numpy.float32("nan")))
+    with pytest.raises(TrainingError, match="expected a finite loss, got nan"):
+        solver.solve()
+    assert list(tmp_path.iterdir()) == []
+
+
 TRAINING = """
 import sys
 sys.path.insert(0, {root!r})

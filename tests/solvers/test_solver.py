@@ -224,3 +224,80 @@ def test_data_must_fit_the_net():
     param.net_param.CopyFrom(digits_solver().net.param)
     with pytest.raises(ParameterError, match="data: expected a tuple with an array for each"):
         Solver(param, data=(numpy.zeros((4, 1, 8, 8)),))
+
+
+def test_data_is_matched_by_name_and_nothing_else_is_taken():
+    def made(data):
+        param = SolverParameter(base_lr=0.1, lr_policy="fixed")
+        param.net_param.CopyFrom(digits_solver().net.param)
+        return Solver(param, data=data)
+    x, y = numpy.zeros((4, 1, 8, 8)), numpy.zeros(4)
+    made({"label": y, "data": x}).step(1)
+    for wrong in ({"data": x}, {"data": x, "labels": y}):
+        with pytest.raises(ParameterError, match="data: expected an array for each input of"):
+            made(wrong)
+    with pytest.raises(ParameterError, match="expected a tuple with an array .*, got ndarray"):
+        made(x)
+
+
+def test_test_nets_use_the_weights_that_are_trained():
+    solver = digits_solver(test_interval=100)
+    first = solver.test()["loss"]
+    solver.step(60)
+    assert solver.test()["loss"] < 0.5 * first
+    assert numpy.shares_memory(solver.test_nets[0].params["ip1"][0].data,
+                               solver.net.params["ip1"][0].data)
+
+
+def test_a_test_net_without_passes_or_data_is_refused(tmp_path):
+    with pytest.raises(ParameterError, match="expected test_iter for test net 0, which is fed no "):
+        caffe.get_solver(write(tmp_path, BASICS + "test_interval: 5"))
+
+
+def test_keep_may_name_blobs_of_the_train_net_alone():
+    solver = digits_solver(test_interval=100)
+    param = SolverParameter()
+    param.CopyFrom(solver.param)
+    param.net_param.layer.add(name="spare", type="Silence", bottom=["copy"])
+    param.net_param.layer.add(name="copy", type="ReLU", bottom=["data"], top=["copy"])
+    for layer in list(param.net_param.layer)[-2:]:
+        layer.include.add(phase=caffe.TRAIN)
+    param.net_param.layer.insert(len(param.net_param.layer) - 2, param.net_param.layer.pop())
+    other = Solver(param, keep=["copy"], data=solver.net.source, test_data=solver.net.source)
+    other.step(1)
+    assert (other.net.blobs["copy"].data == other.net.blobs["data"].data).all()
+    other.test()
+
+
+def test_after_an_interrupt_step_goes_on(tmp_path):
+    solver = digits_solver(tmp_path, max_iter=50)
+    solver.add_callback(lambda: setattr(solver, "stop_requested", solver.iter == 3), lambda: None)
+    solver.solve()
+    assert solver.iter == 4 and solver.stop_requested
+    solver.step(5)
+    assert solver.iter == 9
+
+
+def test_an_interrupt_ends_a_test_too(tmp_path):
+    solver = digits_solver(tmp_path, test_interval=1, test_iter=[1000], max_iter=5)
+    passes = []
+
+    def interrupt(index):
+        passes.append(index)
+        if len(passes) == 30:
+            solver.stop_requested = True
+    solver.test_nets[0].before_forward(interrupt)
+    solver.solve()
+    assert solver.iter == 0 and len(passes) < 60
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path):
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        solver = digits_solver(tmp_path, max_iter=6)
+        solver.add_callback(lambda: os.kill(os.getpid(), signal.SIGINT), lambda: None)
+        solver.solve()
+        assert solver.iter == 6 and not solver.stop_requested
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, previous)

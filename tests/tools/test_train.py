@@ -130,13 +130,96 @@ def test_mistakes_are_told_in_one_line(train, arguments, message):
     assert len(errors) == 1 and errors[0].startswith(message), said
 
 
-def test_a_batch_size_of_zero_is_refused(train):
+@pytest.mark.parametrize("option, value, message", [
+    ("--batch-size", "0", "expected a whole number of 1 or more, got '0'"),
+    ("--iterations", "abc", "expected a whole number of 1 or more, got 'abc'"),
+    ("--lr", "nan", "expected a number of 0 or more, got 'nan'"),
+    ("--seed", "9" * 20, "expected a whole number below 2^63"),
+    ("--target-accuracy", "97", "expected a share from 0 to 1, such as 0.97, got '97'")])
+def test_numbers_out_of_range_are_refused(train, capsys, option, value, message):
     with pytest.raises(SystemExit) as caught:
-        train("--batch-size", 0)
-    assert caught.value.code == 2
+        train(option, value)
+    assert caught.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_ctrl_c_leaves_a_snapshot_and_no_traceback(tmp_path):
+@pytest.mark.parametrize("text, message", [
+    ("x = 1\nraise RuntimeError('no')", "mine.py:2: expected a model that can be made, got "
+                                        "RuntimeError: no"),
+    ("def net(:", "mine.py:1: expected a model that can be made, got SyntaxError"),
+    ("def net():\n    return 3", "mine.py: expected a function net() that returns a NetParameter, "
+                                 "got int. Hint: models/digits.py is an example"),
+    ("", "mine.py: expected a function net() that returns a NetParameter, got none"),
+])
+def test_mistakes_in_a_model_file_name_its_line(train, text, message):
+    Path("mine.py").write_text(text)
+    status, _, said = train("--model", "mine.py")
+    assert status == 2 and message in said and "Traceback" not in said
+
+
+def test_a_net_without_a_loss_is_not_trained(train):
+    Path("mine.prototxt").write_text(NET.replace("SoftmaxWithLoss", "Accuracy")
+                                     .replace('top: "loss"', 'top: "right"'))
+    status, _, said = train("--model", "mine.prototxt")
+    assert status == 2 and "expected a loss to train it by" in said
+
+
+def test_a_target_needs_an_accuracy(train):
+    Path("mine.prototxt").write_text(NET.split('layer { name: "accuracy"')[0])
+    status, _, said = train("--model", "mine.prototxt", "--target-accuracy", "0.5")
+    assert status == 2 and "--target-accuracy: expected a net with an Accuracy layer" in said
+    assert train("--model", "mine.prototxt", "--iterations", 5)[1][-1].startswith("test loss = ")
+
+
+def test_inputs_are_fed_by_their_names(train):
+    Path("mine.prototxt").write_text(NET.replace(
+        'top: "data" top: "label"', 'top: "label" top: "data"').replace(
+        "shape { dim: 32 dim: 1 dim: 8 dim: 8 } shape { dim: 32 }",
+        "shape { dim: 32 } shape { dim: 32 dim: 1 dim: 8 dim: 8 }"))
+    assert train("--model", "mine.prototxt", "--iterations", 20)[0] == 0
+
+
+def test_resume_brings_its_own_seed_weights_and_needs_something_to_do(train):
+    train("--iterations", 20)
+    state = "snapshots/digits_iter_20.solverstate"
+    for option, value in (("--seed", 5), ("--weights", "x.caffemodel")):
+        status, _, said = train("--resume", state, option, value)
+        assert status == 2 and f"{option}: expected not with --resume" in said
+    before = Path(state).stat().st_mtime_ns
+    status, _, said = train("--resume", state, "--iterations", 20)
+    assert status == 2 and "expected a state before iteration 20, got 20" in said
+    assert Path(state).stat().st_mtime_ns == before
+
+
+def test_resume_wants_every_layers_weights(train):
+    Path("mine.prototxt").write_text(NET)
+    train("--model", "mine.prototxt", "--iterations", 20)
+    Path("mine.prototxt").write_text(NET.replace('name: "ip"', 'name: "other"'))
+    status, _, said = train("--model", "mine.prototxt", "--iterations", 40,
+                            "--resume", "snapshots/mine_iter_20.solverstate")
+    assert status == 2 and "only in the net: other; only in the file: ip" in said
+
+
+def test_snapshots_at_intervals(train):
+    train("--iterations", 30, "--snapshot", 10)
+    assert sorted(path.stem for path in Path("snapshots").glob("*.solverstate")) == [
+        "digits_iter_10", "digits_iter_20", "digits_iter_30"]
+
+
+def test_a_full_disk_for_the_log_ends_the_log_alone(train, monkeypatch):
+    Path("log.jsonl").symlink_to("/dev/full")
+    status, lines, said = train("--iterations", 60, "--log", "log.jsonl")
+    assert status == 0 and accuracy_of(lines) > 0.3
+    assert said.count("log.jsonl: No space left on device; nothing more is written there") == 1
+
+
+def test_a_full_disk_for_the_last_snapshot_still_tells_the_accuracy(train, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(OSError(28, "No space")))
+    status, lines, said = train("--iterations", 60)
+    assert status == 2 and accuracy_of(lines) > 0.3 and "could not be written: No space" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_request_to_end_leaves_a_snapshot_and_no_traceback(tmp_path, number):
     process = subprocess.Popen(
         [sys.executable, ROOT / "train.py", "--iterations", "100000", "--log", "log.jsonl"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -146,7 +229,7 @@ def test_ctrl_c_leaves_a_snapshot_and_no_traceback(tmp_path):
     while not (log.exists() and '"train"' in log.read_text()):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err and "interrupted: finishing iteration" in err
