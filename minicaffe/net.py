@@ -114,7 +114,7 @@ class Net(WeightFiles):
     def blobs(self) -> Mapping[str, Blob]:
         """All blobs by name, in order; ``data`` and ``diff`` are NumPy arrays."""
         return Named((name, self._keeping.view(name, blob))
-                           for name, blob in self.device_blobs.items())
+                     for name, blob in self.device_blobs.items())
 
     @property
     def _blob_names(self) -> list[str]:

@@ -34,8 +34,9 @@ class Solver(metaclass=_OfType):
 
     Args:
         param: a solver prototxt, or the SolverParameter itself.
-        data: what the train net's Input blobs are fed: a ``data.Batches``, or arrays in the order
-            of its inputs, which are shuffled; None: the net's own layers bring the data.
+        data: what the train net's Input blobs are fed: a ``data.Batches``, or arrays, by name in a
+            dict or in the order of its inputs, which are shuffled; None: the net's own layers, or
+            who writes into ``net.blobs``, bring the data.
         test_data: the same for the test nets; arrays are taken in order.
         keep, device: as for ``Net``.
 
@@ -117,12 +118,12 @@ class Solver(metaclass=_OfType):
         """
         stop, param = self.iter + iterations, self.param
         self.stop_requested = False
-        while self.iter < stop:
+        while self.iter < stop and not self.stop_requested:
             if (param.test_interval and self.iter % param.test_interval == 0
                     and (self.iter or param.test_initialization)):
                 self.test_all()
-            if self.stop_requested:
-                break
+                if self.stop_requested:
+                    break
             for on_start, _ in self._callbacks:
                 on_start()
             nets.check_fed(self.net)
@@ -194,10 +195,11 @@ class Solver(metaclass=_OfType):
         else:
             passes = net.source.batches(net)
         sums: dict[str, float] = {}
-        weights = 0
+        weights, first = 0, net.tick
         for _ in range(passes):
             if self._interrupted and weights:
-                break  # nobody waits for this test to end
+                net.tick = first  # nobody waits for this test: it begins again when resumed
+                break
             weight = net.forward_pass()
             weights += weight
             for name in net.outputs:

@@ -188,11 +188,16 @@ def make_solver(param: SolverParameter, dataset: Dataset, options) -> Solver:
         if solver.iter >= param.max_iter:
             raise ParameterError(options.resume, f"a state before iteration {param.max_iter}",
                                  solver.iter, "--iterations N trains on, up to iteration N.")
-    outputs = [name for net in solver.test_nets for name in net.outputs]
-    if options.target_accuracy is not None and not any("acc" in name for name in outputs):
+    if options.target_accuracy is not None and _accuracy_of(solver) is None:
         raise ParameterError("--target-accuracy", "a net with an Accuracy layer for phase TEST",
-                             ", ".join(outputs) or "no test net")
+                             "none")
     return solver
+
+
+def _accuracy_of(solver: Solver) -> str | None:
+    """The test net's output that is the accuracy."""
+    layers = solver.test_nets[0].layers if solver.test_nets else ()
+    return next((layer.param.top[0] for layer in layers if layer.type == "Accuracy"), None)
 
 
 def _check_folder(folder: str) -> None:
@@ -217,7 +222,7 @@ def _conclude(solver: Solver, target: float | None, report: Report) -> int:
         return 0
     results = solver.test(0)
     report.write(event="final", iteration=solver.iter, **results)
-    accuracy = next((results[name] for name in results if "acc" in name), None)
+    accuracy = results.get(_accuracy_of(solver))
     if accuracy is None:
         print("test " + ", ".join(f"{name} = {value:.4f}" for name, value in results.items()))
         return 0
