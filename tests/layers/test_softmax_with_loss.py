@@ -115,3 +115,12 @@ def test_labels_that_do_not_fit_the_scores_are_refused():
 
 def test_gradient_holds_with_an_ignored_label_out_of_range():
     check_gradient(layer("ignore_label: 255"), {"x": numbers(3, 4), "label": [1, 255, 3]})
+
+
+@pytest.mark.parametrize("mode", ["VALID", "FULL", "BATCH_SIZE", "NONE"])
+def test_the_loss_of_no_sample_is_0(make_net, mode):
+    net = make_net(f"""layer {{ name: "x" type: "Input" top: "x" top: "l"
+        input_param {{ shape {{ dim: 0 dim: 3 }} shape {{ dim: 0 }} }} }}
+      layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "x" bottom: "l" top: "loss"
+        loss_param {{ normalization: {mode} }} }}""")
+    assert float(net.forward()["loss"]) == 0

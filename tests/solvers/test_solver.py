@@ -301,3 +301,39 @@ def test_a_signal_that_is_ignored_stays_so(tmp_path):
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def test_a_nan_of_one_pass_is_found_when_that_pass_is_repeated():
+    class NanInPass3(caffe.Layer):
+        in_place = True
+
+        def prepare(self, tick):
+            self.bad = tick == 3
+
+        def forward(self, bottom, top):
+            if self.bad:
+                top[0].data[...] = numpy.nan
+
+        def backward(self, top, propagate_down, bottom):
+            pass
+
+    param = SolverParameter()
+    param.CopyFrom(digits_solver(display=1).param)
+    index = [layer.name for layer in param.net_param.layer].index("drop")
+    layer = param.net_param.layer[index]
+    layer.Clear()
+    layer.name, layer.type = "bad", "NanInPass3"
+    layer.bottom.append("ip1")
+    layer.top.append("ip1")
+    solver = Solver(param, data=digits_solver().net.source)
+    with pytest.raises(TrainingError, match="at iteration 3: .* is 'ip1', made by layer 'bad'"):
+        solver.step(5)
+
+
+def test_no_test_follows_an_interrupt(tmp_path):
+    solver, events = digits_solver(tmp_path, test_interval=4, max_iter=8), []
+    solver.listen(events.append)
+    solver.add_callback(lambda: setattr(solver, "stop_requested", solver.iter == 3), lambda: None)
+    solver.solve()
+    assert solver.iter == 4
+    assert [event["event"] for event in events] == ["test", "snapshot"]
