@@ -83,10 +83,18 @@ class Blob:
         """The values, as an array of the device; what is assigned is copied into it."""
         return self._array("data")
 
+    @data.setter
+    def data(self, values) -> None:
+        self.data[...] = values
+
     @property
     def diff(self):
         """The gradient of the loss with respect to the values; likewise."""
         return self._array("diff")
+
+    @diff.setter
+    def diff(self, values) -> None:
+        self.diff[...] = values
 
     def _array(self, part: str):
         flat = self._memory[part].on_device(self.count)
@@ -95,14 +103,6 @@ class Blob:
             known = flat, flat[:self.count].reshape(self.shape)
             self._views[part] = known
         return known[1]
-
-    @data.setter
-    def data(self, values) -> None:
-        self.data[...] = values
-
-    @diff.setter
-    def diff(self, values) -> None:
-        self.diff[...] = values
 
     @property
     def kind(self) -> tuple:

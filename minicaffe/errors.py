@@ -61,6 +61,12 @@ class TrainingError(MinicaffeError, RuntimeError):
     """Training went wrong: a loss that is not a number, a snapshot that cannot be written."""
 
 
+def expect_known(name: str, known: Iterable[str], where: str, expected: str) -> None:
+    """Errors: ParameterError with the nearest known name, unless ``name`` is one of them."""
+    if name not in known:
+        raise ParameterError(where, expected, f"'{name}'", nearest(name, known))
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known name closest to a misspelt one as "did you mean 'x'?", or ""."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)

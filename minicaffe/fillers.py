@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy
 from numpy.random import Generator
 
-from .errors import MinicaffeError, ParameterError, ShapeError, nearest
+from .errors import MinicaffeError, ParameterError, ShapeError, expect_known
 
 _fillers: dict[str, Callable] = {}
 
@@ -32,9 +32,8 @@ def fill(param, shape: tuple[int, ...], rng: Generator, where: str) -> numpy.nda
 
     Errors: ParameterError for an unknown type; ShapeError where it does not fit the shape.
     """
-    if param.type not in _fillers:
-        raise ParameterError(f"{where}: filler", f"a type among {', '.join(sorted(_fillers))}",
-                             f"'{param.type}'", nearest(param.type, _fillers))
+    expect_known(param.type, _fillers, f"{where}: filler",
+                 f"a type among {', '.join(sorted(_fillers))}")
     if param.sparse != -1 and param.type != "gaussian":
         raise ParameterError(f"{where}: filler '{param.type}'", "no 'sparse': gaussian only",
                              param.sparse)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from .blob import Blob, Memory, NotKept
-from .errors import KeepError, ParameterError, nearest
+from .blob import Blob, HostView, Memory, NotKept
+from .errors import KeepError, ParameterError, expect_known
 from .layer import TRAIN, Layer
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ class Keeping:
                                      repr(keep))
             return
         for name in keep:
-            if name not in net.device_blobs:
-                raise ParameterError(f"net '{net.name}': keep", "names of its blobs", f"'{name}'",
-                                     nearest(name, net.device_blobs))
+            expect_known(name, net.device_blobs, f"net '{net.name}': keep", "names of its blobs")
         self._kept = frozenset(keep) | frozenset(net.inputs) | frozenset(net.outputs)
 
     def place(self) -> None:
@@ -52,10 +50,11 @@ class Keeping:
             self._hidden = share_memory(self._net, self._kept, self._has_backward)
             self._shapes = [blob.shape for blob in blobs]
 
-    def view(self, name: str, blob: Blob):
-        """A blob as the user sees it."""
+    def views(self) -> Iterator[tuple[str, HostView | Blob]]:
+        """All blobs by name, as the user sees them."""
         self._place_first()
-        return NotKept(blob, self._hidden[name]) if name in self._hidden else blob.host
+        for name, blob in self._net.device_blobs.items():
+            yield name, NotKept(blob, self._hidden[name]) if name in self._hidden else blob.host
 
     def check_forward(self, first: int, last: int) -> None:
         """Errors: KeepError where layers before ``first`` made what is needed and was not kept."""

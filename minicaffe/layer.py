@@ -82,6 +82,11 @@ class Layer:
         self.stream: tuple = (self.name,)  # names its random numbers among those of the net
         self._key = None
 
+    @classmethod
+    def create(cls, param: LayerParameter, **context) -> Layer:
+        """The layer of a LayerParameter; a type may override this to choose another class."""
+        return cls(param, **context)
+
     # ------------------------------------------------------------------------- to be overridden
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -234,7 +239,5 @@ def layer_class(param: LayerParameter) -> type[Layer]:
 
 
 def make_layer(param: LayerParameter, **context) -> Layer:
-    """The layer of a LayerParameter; a type may override ``create`` to choose another class."""
-    cls = layer_class(param)
-    create = getattr(cls, "create", cls)
-    return create(param, **context)
+    """The layer of a LayerParameter; ``context`` is what ``Layer`` takes besides it."""
+    return layer_class(param).create(param, **context)

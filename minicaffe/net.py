@@ -12,7 +12,7 @@ import numpy
 from . import graph, randomness, wiring
 from .backend import get_backend
 from .blob import Blob
-from .errors import NetError, ParameterError, ShapeError, nearest
+from .errors import NetError, ParameterError, ShapeError, expect_known, nearest
 from .keeping import Keeping
 from .layer import TEST, TRAIN, layer_class
 from .plan import Plan
@@ -113,8 +113,7 @@ class Net(WeightFiles):
     @property
     def blobs(self) -> Mapping[str, Blob]:
         """All blobs by name, in order; ``data`` and ``diff`` are NumPy arrays."""
-        return Named((name, self._keeping.view(name, blob))
-                     for name, blob in self.device_blobs.items())
+        return Named(self._keeping.views())
 
     @property
     def _blob_names(self) -> list[str]:
@@ -273,16 +272,13 @@ class Net(WeightFiles):
     # ------------------------------------------------------------------------------------ helpers
 
     def _layer_index(self, name: str) -> int:
-        if name not in self._layer_names:
-            raise ParameterError(f"net '{self.name}'", "the name of a layer", f"'{name}'",
-                                 nearest(name, self._layer_names))
+        expect_known(name, self._layer_names, f"net '{self.name}'", "the name of a layer")
         return self._layer_names.index(name)
 
     def _set(self, part: str, arrays: Mapping, allowed: Sequence[str], what: str) -> None:
         for name, value in arrays.items():
-            if name not in allowed:
-                raise ParameterError(f"net '{self.name}'", f"{what} among {', '.join(allowed)}",
-                                     f"'{name}'", nearest(name, allowed))
+            expect_known(name, allowed, f"net '{self.name}'",
+                         f"{what} among {', '.join(allowed)}")
             target = getattr(self.device_blobs[name].host, part)
             value = numpy.asarray(value)
             if value.shape != target.shape:
@@ -293,9 +289,7 @@ class Net(WeightFiles):
     def _need_readable(self, part: str, names: Sequence[str]) -> None:
         """Before a pass: that its results can be read.  Errors: ParameterError, KeepError."""
         for name in names:
-            if name not in self.device_blobs:
-                raise ParameterError(f"net '{self.name}'", "the name of a blob", f"'{name}'",
-                                     nearest(name, self.device_blobs))
+            expect_known(name, self.device_blobs, f"net '{self.name}'", "the name of a blob")
         self._keeping.check_readable(part, names)
 
     def _read(self, part: str, names: Sequence[str]) -> dict[str, numpy.ndarray]:

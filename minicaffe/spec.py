@@ -1,7 +1,7 @@
 """Nets written in Python, with pycaffe's names.
 
     n = NetSpec()
-    n.data, n.label = L.Data(source="train_lmdb", batch_size=64, ntop=2)
+    n.data = L.Input(shape=dict(dim=[64, 1, 28, 28]))
     n.conv1 = L.Convolution(n.data, num_output=20, kernel_size=5)
     n.relu1 = L.ReLU(n.conv1, in_place=True)
     n.pool1 = L.Pooling(n.relu1, pool=P.Pooling.MAX, kernel_size=2, stride=2)

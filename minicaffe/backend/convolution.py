@@ -96,6 +96,11 @@ def backward_weight(backend, x, dy, dw, db, window: Window, group: int, columns=
                     cols = _columns(backend, x[n, g * C:(g + 1) * C], window, output, col)
                 backend.matmul(dy[n, rows].reshape(O, pixels), cols.T,
                                dw[rows].reshape(O, -1), accumulate=True)
+    _add_pixels(dy, db)
+
+
+def _add_pixels(dy, db) -> None:
+    """``db += dy`` summed over samples and pixels; db may be None."""
     if db is not None:
         db += dy.sum(axis=(0, *range(2, dy.ndim)))
 
@@ -153,8 +158,7 @@ def direct_backward_weight(backend, x, dy, dw, db, window: Window, group: int) -
             N, G, O, C = grad.shape[0], group, grad.shape[2], seen.shape[2]
             kernel[..., k] += xp.einsum("ngop,ngcp->goc", grad.reshape(N, G, O, -1),
                                         seen.reshape(N, G, C, -1))
-    if db is not None:
-        db += dy.sum(axis=(0, *range(2, dy.ndim)))
+    _add_pixels(dy, db)
 
 
 def direct_backward_data(backend, dy, w, dx, window: Window, group: int) -> None:

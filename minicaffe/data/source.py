@@ -53,18 +53,16 @@ class Batches:
 
     def batches(self, net: Net) -> int:
         """How many passes see every sample once, the last one perhaps a smaller batch."""
-        return -(-self.length // self._size(net))
+        return self._round(self._size(net))
 
     def fill(self, net: Net, tick: int) -> int:
         """Write the samples of pass ``tick`` into the net's blobs; returns how many they are.
 
         Errors: ShapeError for samples of another shape than the net's input.
         """
-        blobs = {name: net.device_blobs[name] for name in self.arrays}
-        size = self._size(net)
-        rows = self._rows(tick, size, net.seed)
+        rows = self._rows(tick, self._size(net), net.seed)
         for name, array in self.arrays.items():
-            blob = blobs[name]
+            blob = net.device_blobs[name]
             if blob.shape[1:] != array.shape[1:]:
                 raise ShapeError(f"blob '{name}' of net '{net.name}'",
                                  f"samples of shape {blob.shape[1:]}", array.shape[1:])
@@ -76,6 +74,9 @@ class Batches:
                 target[...] = array[rows]
         return len(rows)
 
+    def _round(self, size: int) -> int:
+        return -(-self.length // size)
+
     def _size(self, net: Net) -> int:
         """Samples a pass: of a net's own batch size, the one that it had when first asked."""
         if net not in self._sizes:
@@ -85,7 +86,7 @@ class Batches:
 
     def _rows(self, tick: int, size: int, seed: int) -> numpy.ndarray:
         if not self.shuffle:
-            start = tick % -(-self.length // size) * size
+            start = tick % self._round(size) * size
             return numpy.arange(start, min(start + size, self.length))
         places = numpy.arange(tick * size, (tick + 1) * size)
         rows = numpy.empty(size, numpy.intp)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import ParameterError
 from ..layer import Layer
-from .softmax import as_classes
+from .softmax import as_classes, expect_labels
 
 
 class Accuracy(Layer):
@@ -35,10 +35,8 @@ class Accuracy(Layer):
         x, label = bottom
         self.classes = self.axis(self.param.accuracy_param.axis, x)
         self.C = x.shape[self.classes]
-        places = x.count // max(1, self.C)
-        self.expect(label.count == places, f"{places} labels, one for each score vector of "
-                    f"{x.shape}", label.shape, "accuracy_param { axis } tells where the classes "
-                    "are.")
+        expect_labels(self, x, self.classes, label,
+                      "accuracy_param { axis } tells where the classes are.")
         self.expect(self.top_k <= self.C, f"{self.top_k} or more classes for top_k", self.C)
         top[0].reshape()
         if len(top) > 1:

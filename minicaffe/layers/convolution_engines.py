@@ -89,8 +89,7 @@ class Transposed(Im2col):
         return self.backend.xp.ascontiguousarray(groups.reshape(self.group * C, O, *w.shape[2:]))
 
     def backward_weight(self, x, dy, dw, db):
-        if db is not None:
-            db += dy.sum(axis=(0, *range(2, dy.ndim)))
+        super().backward_weight(x, dy, None, db)
         if dw is None:
             return
         xp, window = self.backend.xp, self.window

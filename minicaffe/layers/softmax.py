@@ -17,6 +17,13 @@ def as_classes(array, axis: int):
     return array.reshape(class_shape(array.shape, axis))
 
 
+def expect_labels(layer: Layer, x, axis: int, label, hint: str) -> None:
+    """Errors: ShapeError unless there is one label for each score vector of x."""
+    places = x.count // max(1, x.shape[axis])
+    layer.expect(label.count == places, f"{places} labels, one for each score vector of {x.shape}",
+                 label.shape, hint)
+
+
 class Softmax(Layer):
     """Probabilities of C classes, at each place along the other axes.
 

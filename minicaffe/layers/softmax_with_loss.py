@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..layer import Layer
 from ..proto import LossParameter
-from .softmax import as_classes
+from .softmax import as_classes, expect_labels
 
 FULL, VALID, BATCH_SIZE, NONE = (LossParameter.FULL, LossParameter.VALID,
                                  LossParameter.BATCH_SIZE, LossParameter.NONE)
@@ -42,9 +42,7 @@ class SoftmaxWithLoss(Layer):
     def reshape(self, bottom, top):
         x, label = bottom
         self.classes = self.axis(self.param.softmax_param.axis, x)
-        places = x.count // max(1, x.shape[self.classes])
-        self.expect(label.count == places, f"{places} labels, one for each score vector of "
-                    f"{x.shape}", label.shape, "softmax_param { axis } tells where they are.")
+        expect_labels(self, x, self.classes, label, "softmax_param { axis } tells where they are.")
         self.prob = self.buffer(x.shape)
         outer, self.C, inner = as_classes(self.prob, self.classes).shape
         xp = self.xp

@@ -6,23 +6,21 @@ from collections.abc import Callable
 
 import numpy
 
-from ..errors import ParameterError, nearest
+from ..errors import ParameterError, expect_known
 
 _policies: dict[str, tuple[Callable, tuple[str, ...]]] = {}
 
 
 def _policy(*needs: str):
     def register(function: Callable) -> Callable:
-        _policies[function.__name__.strip("_")] = function, needs
+        _policies[function.__name__] = function, needs
         return function
     return register
 
 
 def check_policy(param) -> None:
     """Errors: ParameterError for an unknown policy, or one whose parameters are missing."""
-    if param.lr_policy not in _policies:
-        raise ParameterError("solver: lr_policy", f"one of {', '.join(_policies)}",
-                             f"'{param.lr_policy}'", nearest(param.lr_policy, _policies))
+    expect_known(param.lr_policy, _policies, "solver: lr_policy", f"one of {', '.join(_policies)}")
     for name in (*_policies[param.lr_policy][1], "base_lr"):
         if not param.HasField(name):
             raise ParameterError("solver", f"{name} for lr_policy '{param.lr_policy}'", "none")

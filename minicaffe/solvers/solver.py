@@ -9,7 +9,7 @@ from collections.abc import Callable
 from os import PathLike, fspath
 
 from .. import randomness
-from ..errors import ParameterError, TrainingError, nearest
+from ..errors import ParameterError, TrainingError, expect_known
 from ..net import Net
 from ..proto import SolverParameter
 from . import nets, snapshots
@@ -299,9 +299,7 @@ def _check(param) -> None:
 
 
 def _solver_class(param) -> type[Solver]:
-    if param.type not in _types:
-        raise ParameterError("solver: type", f"one of {', '.join(sorted(_types))}",
-                             f"'{param.type}'", nearest(param.type, _types))
+    expect_known(param.type, _types, "solver: type", f"one of {', '.join(sorted(_types))}")
     return _types[param.type]
 
 

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ..data import DATASETS, Dataset
@@ -71,34 +72,29 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got '{text}'")
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(text)
     return int(text)
 
 
-def _number(text: str, fits, expected: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not fits(value):
-        raise argparse.ArgumentTypeError(f"expected {expected}, got '{text}'")
-    return value
+def _checked(convert: Callable, fits: Callable, expected: str) -> Callable[[str], float]:
+    """What argparse calls for an option's text: its value, if that is one that fits."""
+    def parse(text: str):
+        try:
+            value = convert(text)
+        except ValueError:
+            value = None
+        if value is None or not fits(value):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got '{text}'")
+        return value
+    return parse
 
 
-def _rate(text: str) -> float:
-    return _number(text, lambda x: 0 <= x < math.inf, "a number of 0 or more")
-
-
-def _share(text: str) -> float:
-    return _number(text, lambda x: 0 <= x <= 1, "a share from 0 to 1, such as 0.97")
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"expected a whole number below 2^63, got '{text}'")
-    return int(text)
+_positive = _checked(_whole, lambda n: n >= 1, "a whole number of 1 or more")
+_seed = _checked(_whole, lambda n: n < 2**63, "a whole number below 2^63")
+_rate = _checked(float, lambda x: 0 <= x < math.inf, "a number of 0 or more")
+_share = _checked(float, lambda x: 0 <= x <= 1, "a share from 0 to 1, such as 0.97")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,18 +8,24 @@ from .jit import compiled
 from .shares import shared
 
 
+@compiled
+def _inside(i, size, kernel, stride, pad):
+    """Along one axis: the elements that window i covers, without the padding."""
+    first = i * stride - pad
+    return range(max(first, 0), min(first + kernel, size))
+
+
 @shared
 def _max(part, parts, x, y, mask, kernel, stride, pad):
     planes, height, width = x.shape
     for plane in range(part, planes, parts):
         for i in range(y.shape[1]):
-            top = i * stride[0] - pad[0]
-            rows = range(max(top, 0), min(top + kernel[0], height))
+            rows = _inside(i, height, kernel[0], stride[0], pad[0])
             for j in range(y.shape[2]):
-                left = j * stride[1] - pad[1]
+                columns = _inside(j, width, kernel[1], stride[1], pad[1])
                 largest, place = numpy.float32(-numpy.inf), -1
                 for r in rows:
-                    for c in range(max(left, 0), min(left + kernel[1], width)):
+                    for c in columns:
                         if x[plane, r, c] > largest:
                             largest, place = x[plane, r, c], r * width + c
                 y[plane, i, j] = largest
@@ -49,13 +55,12 @@ def _average(part, parts, x, y, kernel, stride, pad):
     planes, height, width = x.shape
     for plane in range(part, planes, parts):
         for i in range(y.shape[1]):
-            top = i * stride[0] - pad[0]
-            rows = range(max(top, 0), min(top + kernel[0], height))
+            rows = _inside(i, height, kernel[0], stride[0], pad[0])
             for j in range(y.shape[2]):
-                left = j * stride[1] - pad[1]
+                columns = _inside(j, width, kernel[1], stride[1], pad[1])
                 total = numpy.float32(0)
                 for r in rows:
-                    for c in range(max(left, 0), min(left + kernel[1], width)):
+                    for c in columns:
                         total += x[plane, r, c]
                 y[plane, i, j] = total / _area(i, j, height, width, kernel, stride, pad)
 
@@ -66,13 +71,12 @@ def _average_backward(part, parts, dy, dx, kernel, stride, pad):
     for plane in range(part, planes, parts):
         dx[plane] = 0
         for i in range(dy.shape[1]):
-            top = i * stride[0] - pad[0]
-            rows = range(max(top, 0), min(top + kernel[0], height))
+            rows = _inside(i, height, kernel[0], stride[0], pad[0])
             for j in range(dy.shape[2]):
-                left = j * stride[1] - pad[1]
+                columns = _inside(j, width, kernel[1], stride[1], pad[1])
                 share = dy[plane, i, j] / _area(i, j, height, width, kernel, stride, pad)
                 for r in rows:
-                    for c in range(max(left, 0), min(left + kernel[1], width)):
+                    for c in columns:
                         dx[plane, r, c] += share
 
 
