@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .dataset import Dataset
 from .digits import load_digits
-from .source import Batches, Dataset
+from .source import Batches
 
 DATASETS = {"digits": load_digits}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy
 
-from .source import Dataset
+from .dataset import Dataset
 
 
 def load_digits() -> Dataset:
@@ -21,4 +21,4 @@ def load_digits() -> Dataset:
     x = (images[order, None] / 16).astype("float32")
     y = labels[order].astype("float32")
     split = len(x) - len(x) // 5
-    return Dataset(x[:split], y[:split], x[split:], y[split:])
+    return Dataset(x[:split], y[:split], x[split:], y[split:], tuple("0123456789"), "digits")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy
@@ -13,15 +13,6 @@ from ..errors import ParameterError, ShapeError
 
 if TYPE_CHECKING:
     from ..net import Net
-
-
-class Dataset(NamedTuple):
-    """Samples and labels: to learn from, and held out to test on."""
-
-    x: numpy.ndarray
-    y: numpy.ndarray
-    test_x: numpy.ndarray
-    test_y: numpy.ndarray
 
 
 class Batches:
