@@ -20,6 +20,7 @@ from numpy import (  # noqa: F401  (offered to layers, which import no array lib
     sign,
     sqrt,
     tanh,
+    trunc,
 )
 
 

@@ -95,10 +95,15 @@ class Function:
 
 
 class NetSpec:
-    """Tops by name: ``n.conv1 = L.Convolution(...)``, ``n['conv1']``, ``n.to_proto()``."""
+    """Tops by name: ``n.conv1 = L.Convolution(...)``, ``n['conv1']``, ``n.to_proto()``.
 
-    def __init__(self):
+    Args:
+        name: what the net is called.
+    """
+
+    def __init__(self, name: str = ""):
         super().__setattr__("tops", {})
+        super().__setattr__("_net_name", name)
 
     def __setattr__(self, name: str, top: Top | Function) -> None:
         if not isinstance(top, (Top, Function)):
@@ -111,7 +116,8 @@ class NetSpec:
         self.tops[name] = top
 
     def __getattr__(self, name: str) -> Top | Function:
-        if name == "tops" or name not in self.tops:  # "tops" is missing while being copied
+        # "tops" is missing while being copied
+        if name in ("tops", "_net_name") or name not in self.tops:
             raise AttributeError(f"the net has no top '{name}'")
         return self.tops[name]
 
@@ -123,7 +129,10 @@ class NetSpec:
 
     def to_proto(self) -> Message:
         """A NetParameter of all layers that the tops need, called by their names."""
-        return _assemble(self.tops.values(), {top: name for name, top in self.tops.items()})
+        net = _assemble(self.tops.values(), {top: name for name, top in self.tops.items()})
+        if self._net_name:
+            net.name = self._net_name
+        return net
 
 
 class Parameters:

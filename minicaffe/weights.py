@@ -19,14 +19,18 @@ def is_hdf5(path: str | PathLike) -> bool:
 class WeightFiles:
     """What a Net does with files of weights; layers are matched by their names."""
 
-    def copy_from(self, path: str | PathLike, complete: bool = False) -> None:
+    def copy_from(self, path: str | PathLike, complete: bool = False,
+                  skip_other_shapes: bool = False) -> list[str]:
         """Copy the parameters of every layer that the file and the net both have.
 
         Layers that only one of them has are left alone, which is how a net is fine-tuned.
 
         Args:
             complete: True where each layer with parameters must be in the file.
+            skip_other_shapes: True where a layer whose parameters have other shapes in the file is
+                left alone as well.
 
+        Returns: what was left alone for its shape, told in words.
         Errors: WeightsError where a shape differs, or where no layer matches, naming which layers
         did and which did not; FileFormatError for a damaged file.  Nothing is copied then.
         """
@@ -39,19 +43,27 @@ class WeightFiles:
         matched = [name for name in layers if name in found]
         missing = [name for name in layers if name not in found]
         unknown = [name for name in found if name not in layers][::-1]
-        pairs, wrong = [], []
-        for name in matched:
-            self._pair(layers[name], found[name], pairs, wrong)
-        if wrong or missing and (complete or not matched):
-            self._refuse(path, wrong, matched, missing, unknown)
+        pairs, wrong, skipped = [], [], []
+        for name in matched[:]:
+            unlike: list[str] = []
+            fitting = self._pair(layers[name], found[name], unlike)
+            if unlike and skip_other_shapes:
+                matched.remove(name)
+                skipped += unlike
+            else:
+                pairs += fitting
+                wrong += unlike
+        if wrong or layers and not matched or missing and complete:
+            self._refuse(path, wrong or skipped, matched, missing, unknown)
         for blob, array in pairs:
             blob.host.data[...] = array.reshape(blob.shape)
         self.weights_loaded = True
         _log.info("%s: %d layers copied; not in the file: %s; not in the net: %s", fspath(path),
                   len(matched), ", ".join(missing) or "none", ", ".join(unknown) or "none")
+        return skipped
 
-    def _pair(self, layer, arrays: list, pairs: list, wrong: list[str]) -> None:
-        """Match a layer's parameters with stored arrays; what does not fit is told in ``wrong``.
+    def _pair(self, layer, arrays: list, wrong: list[str]) -> list[tuple]:
+        """A layer's parameters with stored arrays; what does not fit is told in ``wrong``.
 
         HDF5 files of real Caffe leave out parameters that another layer owns.
         """
@@ -61,7 +73,8 @@ class WeightFiles:
                 array is None and blob in owned for blob, array in zip(blobs, arrays)):
             there = sum(array is not None for array in arrays)
             wrong.append(f"layer '{layer.name}' has {there} parameters there, {len(blobs)} here")
-            return
+            return []
+        pairs = []
         for index, (blob, array) in enumerate(zip(blobs, arrays)):
             if array is None:
                 continue
@@ -70,6 +83,7 @@ class WeightFiles:
             else:
                 wrong.append(f"parameter {index} of layer '{layer.name}' is {array.shape} there, "
                              f"{blob.shape} here")
+        return pairs
 
     def _refuse(self, path, wrong, matched, missing, unknown) -> None:
         def listed(names):

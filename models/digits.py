@@ -11,13 +11,14 @@ from minicaffe import layers as L
 from minicaffe import params as P
 from minicaffe.proto import NetParameter, SolverParameter
 
+DATA = "digits"  # what it is trained on unless --data says otherwise
 LEARN = [dict(lr_mult=1), dict(lr_mult=2, decay_mult=0)]  # weights, bias
 
 
-def net(batch_size: int = 64) -> NetParameter:
+def net(batch_size: int = 64, classes: int = 10, shape: tuple = (1, 8, 8)) -> NetParameter:
     """The net, with its loss, and in phase TEST its accuracy."""
-    n = NetSpec()
-    n.data = L.Input(shape=dict(dim=[batch_size, 1, 8, 8]))
+    n = NetSpec("digits")
+    n.data = L.Input(shape=dict(dim=[batch_size, *shape]), transform_param=dict(scale=1 / 256))
     n.label = L.Input(shape=dict(dim=[batch_size]))
     n.conv1 = convolution(n.data, num_output=16)
     n.relu1 = L.ReLU(n.conv1, in_place=True)
@@ -28,7 +29,7 @@ def net(batch_size: int = 64) -> NetParameter:
     n.ip1 = L.InnerProduct(n.pool2, num_output=64, weight_filler=dict(type="msra"), param=LEARN)
     n.relu3 = L.ReLU(n.ip1, in_place=True)
     n.drop = L.Dropout(n.relu3, dropout_ratio=0.25, in_place=True)
-    n.ip2 = L.InnerProduct(n.drop, num_output=10, weight_filler=dict(type="xavier"), param=LEARN)
+    n.ip2 = L.InnerProduct(n.drop, num_output=classes, weight_filler=dict(type="xavier"), param=LEARN)
     n.loss = L.SoftmaxWithLoss(n.ip2, n.label)
     n.accuracy = L.Accuracy(n.ip2, n.label, include=dict(phase=TEST))
     return n.to_proto()

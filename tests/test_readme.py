@@ -1,15 +1,18 @@
 """The README's examples, run as they stand."""
 
+import argparse
 import contextlib
+import importlib
 import io
 import re
+import shlex
 from pathlib import Path
 
 import minicaffe
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.S | re.M)
-COMMANDS, EXAMPLE, OUTPUT, TRAINING, LAYER, CHECK = (text for _, text in BLOCKS)
+COMMANDS, MORE, EXAMPLE, OUTPUT, TRAINING, LAYER, CHECK = (text for _, text in BLOCKS)
 CALL = "\ntest_cube()\n"
 
 
@@ -59,6 +62,21 @@ def test_two_commands_do_everything():
     commands = COMMANDS.splitlines()
     assert len(commands) == 2
     assert commands[0].endswith("train.py") and commands[1].endswith("pytest")
+
+
+def test_the_other_commands_have_such_options():
+    for line in MORE.splitlines():
+        words = shlex.split(line, comments=True)
+        name = "train" if words[0] == "python" else words.pop(1)
+        arguments = words[2:] if words[0] == "python" else words[1:]
+        parser = argparse.ArgumentParser()
+        importlib.import_module(f"minicaffe.tools.{name}").add_options(parser)
+        parser.parse_args(arguments)
+
+
+def test_every_document_it_names_is_there():
+    for link in re.findall(r"\]\((\S+)\)", README):
+        assert (Path(__file__).parent.parent / link).is_file(), link
 
 
 def test_every_place_it_names_is_there():

@@ -6,6 +6,7 @@ device ``numpy``, and what every fast backend, which overrides it, is tested aga
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy
@@ -54,7 +55,9 @@ class Backend:
             function: a formula of single elements, written with ``minicaffe.elementwise``, that
                 returns one value, or one for each array of ``out``.  It has no ``if``: ``where``.
             out: an array, or a tuple of them of one shape; may be among the inputs.
-            inputs: arrays of out's size, one-element arrays of this device, or Python numbers.
+            inputs: arrays of out's size, one-element arrays of this device, Python numbers, or
+                arrays of one shape that repeat along some axes of out, as (1, C, 1, 1) does beside
+                (N, C, H, W): one number for each channel.
                 A number that changes belongs here: one that the formula captures is compiled into
                 its code, and a new value makes new code, which is kept.
 
@@ -62,18 +65,54 @@ class Backend:
         """
         outs = out if isinstance(out, tuple) else (out,)
         check_sizes(function, outs, inputs)
-        shape = outs[0].shape
-        arrays = (x if numpy.isscalar(x) or x.size == 1 else x.reshape(shape) for x in inputs)
-        try:
-            values = function(*arrays)
-        except ValueError as error:
-            if "truth value" not in str(error):
-                raise
-            raise ParameterError(f"formula '{function.__name__}'", "no if, and, or, not",
-                                 "one of them", "where(condition, a, b) of minicaffe.elementwise "
-                                 "chooses element by element.") from error
-        for target, value in zip(outs, values if isinstance(out, tuple) else (values,)):
+        values = evaluated(function, outs[0].shape, inputs)
+        if not isinstance(out, tuple):
+            values = (values,)
+        elif len(out) > 1:  # the formula may give back an input that the first output overwrites
+            values = [self.xp.array(value) for value in values]
+        for target, value in zip(outs, values):
             target[...] = value
+
+    def sums(self, function: Callable, out, *inputs, accumulate: bool = False) -> None:
+        """``out = function(*inputs)`` summed over the axes along which out has one element.
+
+        Args:
+            function: a formula as ``map`` takes it.
+            out: an array, or a tuple of them of one shape, such as (1, C, 1, 1): for each channel
+                the sum over a batch (N, C, H, W).
+            inputs: as ``map`` takes them; the first one has the shape that is summed over, and
+                those that repeat along it have out's.
+            accumulate: add to what is in out.
+
+        Sums are exact to about the last bit: they are taken in float64.
+
+        Errors: as ``map``.
+        """
+        outs = out if isinstance(out, tuple) else (out,)
+        view, shape = check_sums(function, outs, inputs), inputs[0].shape
+        values = evaluated(function, shape, inputs)
+        for target, value in zip(outs, values if isinstance(out, tuple) else (values,)):
+            value = self.xp.broadcast_to(value, shape).reshape(view)
+            total = value.sum(axis=(0, 2), dtype=numpy.float64).reshape(target.shape)
+            target[...] = target + total if accumulate else total
+
+    def neighbour_sums(self, x, out, size: int, axes: tuple[int, ...]) -> None:
+        """``out[i] = `` the sum of x over a window around i, beyond the edges of x zeros.
+
+        Args:
+            x, out: two arrays of one shape.
+            size: the window's extent along each of the ``axes``, an odd number.
+        """
+        result = x
+        for axis in axes:
+            total = result + 0
+            for step in range(1, size // 2 + 1):
+                ahead = (slice(None),) * axis + (slice(step, None),)
+                behind = (slice(None),) * axis + (slice(None, -step),)
+                total[behind] += result[ahead]
+                total[ahead] += result[behind]
+            result = total
+        out[...] = result
 
     def uniform(self, key, out) -> None:
         """Fill ``out`` with numbers in [0, 1): element i depends on ``key`` and i alone.
@@ -161,19 +200,75 @@ class Backend:
         pooling.average_backward(self, dy, dx, window)
 
 
-def check_sizes(function: Callable, outs: tuple, inputs: tuple) -> None:
+def check_sizes(function: Callable, outs: tuple, inputs: tuple) -> tuple[int, int, int]:
     """What ``map`` asks of its arrays; compiled loops would run past the end of a smaller one.
 
-    Errors: ShapeError unless the outputs have one shape, and each input their size or one element.
+    Returns: out's elements as (outer, C, inner), of which some inputs have (1, C, 1); (1, 1, size)
+    where there are none.
+    Errors: ShapeError unless the outputs have one shape, and each input their size, one element,
+    or a shape that repeats along it, the same for all of these.
     """
-    shapes, size = {out.shape for out in outs}, outs[0].size
-    sizes = {getattr(value, "size", 1) for value in inputs} - {1, size}
+    shapes, shape, size = {out.shape for out in outs}, outs[0].shape, outs[0].size
+    other = {value.shape for value in inputs if getattr(value, "size", 1) not in (1, size)}
     if len(shapes) > 1:
         raise ShapeError(f"formula '{function.__name__}'", "outputs of one shape",
                          " and ".join(map(str, sorted(shapes))))
-    if sizes:
-        raise ShapeError(f"formula '{function.__name__}'", f"inputs of 1 or {size} elements",
-                         " and ".join(map(str, sorted(sizes))))
+    views = {split(shape, along) for along in other} or {(1, 1, size)}
+    if None in views or len(views) > 1:
+        raise ShapeError(f"formula '{function.__name__}'", f"inputs of 1 or {size} elements, or of "
+                         f"one shape that repeats along axes of {shape}",
+                         " and ".join(map(str, sorted(other))))
+    return views.pop()
+
+
+def check_sums(function: Callable, outs: tuple, inputs: tuple) -> tuple[int, int, int]:
+    """What ``sums`` asks of its arrays.
+
+    Returns: the first input's elements as (outer, C, inner), of which each output has (1, C, 1).
+    Errors: ShapeError unless the outputs have one shape that repeats along the first input, and
+    each other input has the first one's size, one element, or the outputs' shape.
+    """
+    where, shape, size = f"formula '{function.__name__}'", inputs[0].shape, inputs[0].size
+    shapes = {out.shape for out in outs}
+    view = split(shape, outs[0].shape)
+    if len(shapes) > 1 or view is None:
+        raise ShapeError(where, f"outputs of one shape that repeats along axes of {shape}",
+                         " and ".join(map(str, sorted(shapes))))
+    for value in inputs:
+        if getattr(value, "size", 1) not in (1, size) and value.shape != outs[0].shape:
+            raise ShapeError(where, f"inputs of 1 or {size} elements, or of the outputs' shape "
+                             f"{outs[0].shape}", value.shape)
+    return view
+
+
+def split(shape: tuple[int, ...], along: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """(outer, C, inner) such that arrays of ``shape`` and ``along``, seen as (outer, C, inner) and
+    (1, C, 1), broadcast as they do themselves; None where there is no such view.
+    """
+    if math.prod(along) == 1:
+        return 1, 1, math.prod(shape)
+    axes = [axis for axis, size in enumerate(along) if size != 1]
+    first, end = axes[0], axes[-1] + 1
+    if len(along) != len(shape) or along[first:end] != shape[first:end]:
+        return None
+    return math.prod(shape[:first]), math.prod(shape[first:end]), math.prod(shape[end:])
+
+
+def evaluated(function: Callable, shape: tuple[int, ...], inputs: tuple):
+    """The values of a formula, on whole arrays; inputs as ``map`` takes them for out's shape.
+
+    Errors: ParameterError for an ``if`` in the formula.
+    """
+    size = math.prod(shape)
+    arrays = (x if numpy.isscalar(x) or x.size != size else x.reshape(shape) for x in inputs)
+    try:
+        return function(*arrays)
+    except ValueError as error:
+        if "truth value" not in str(error):
+            raise
+        raise ParameterError(f"formula '{function.__name__}'", "no if, and, or, not",
+                             "one of them", "where(condition, a, b) of minicaffe.elementwise "
+                             "chooses element by element.") from error
 
 
 def leaky(x, slope):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from .dataset import Dataset
 from .digits import load_digits
+from .picture import read_picture
+from .pictures import Pictures
+from .sets import NAMES, open_dataset
 from .source import Batches
 
-DATASETS = {"digits": load_digits}
+DATASETS = {name: partial(open_dataset, name) for name in NAMES}
 
-__all__ = ["DATASETS", "Batches", "Dataset", "load_digits"]
+__all__ = ["DATASETS", "Batches", "Dataset", "Pictures", "load_digits", "open_dataset",
+           "read_picture"]

@@ -14,11 +14,11 @@ from .dataset import Dataset
 
 
 def load_digits() -> Dataset:
-    """Pictures (N, 1, 8, 8), 0 .. 1; the last 20 % of a fixed shuffle are the test part."""
+    """Pictures (N, 1, 8, 8), 0 .. 255; the last 20 % of a fixed shuffle are the test part."""
     with numpy.load(Path(__file__).with_name("digits.npz")) as stored:
         images, labels = stored["images"], stored["labels"]
     order = numpy.random.RandomState(0).permutation(len(images))  # a stream NumPy never changes
-    x = (images[order, None] / 16).astype("float32")
+    x = numpy.minimum(images[order, None] * 16.0, 255).astype("uint8")  # stored as 0 .. 16
     y = labels[order].astype("float32")
     split = len(x) - len(x) // 5
     return Dataset(x[:split], y[:split], x[split:], y[split:], tuple("0123456789"), "digits")

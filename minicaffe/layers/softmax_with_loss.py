@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from ..layer import Layer
-from ..proto import LossParameter
+from .loss_normalizer import VALID, normalization_of, normalizer
 from .softmax import as_classes, expect_labels
-
-FULL, VALID, BATCH_SIZE, NONE = (LossParameter.FULL, LossParameter.VALID,
-                                 LossParameter.BATCH_SIZE, LossParameter.NONE)
 
 
 class SoftmaxWithLoss(Layer):
@@ -35,9 +32,7 @@ class SoftmaxWithLoss(Layer):
     def setup(self, bottom, top):
         param = self.param.loss_param
         self.ignore = param.ignore_label if param.HasField("ignore_label") else None
-        self.normalization = param.normalization
-        if not param.HasField("normalization") and param.HasField("normalize"):
-            self.normalization = VALID if param.normalize else BATCH_SIZE
+        self.normalization = normalization_of(param, VALID)
 
     def reshape(self, bottom, top):
         x, label = bottom
@@ -77,10 +72,8 @@ class SoftmaxWithLoss(Layer):
         self.label = xp.where(self.in_range, labels, 0).astype(xp.int64)
 
     def _normalizer(self):
-        places = self.label.size
-        if self.normalization == VALID:
-            return max(1, places) if self.ignore is None else self.xp.maximum(self.valid.sum(), 1)
-        return max(1, {FULL: places, BATCH_SIZE: self.label.shape[0], NONE: 1}[self.normalization])
+        return normalizer(self.xp, self.normalization, self.label.size, self.label.shape[0],
+                          None if self.ignore is None else self.valid)
 
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:

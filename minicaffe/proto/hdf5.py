@@ -64,18 +64,22 @@ def read_solverstate_hdf5(path: str | os.PathLike) -> SolverStateFile:
     def number(name: str) -> int | None:
         return int(np.ravel(file[name][()])[0]) if name in file else None
 
+    def text(name: str) -> str:
+        value = file[name][()] if name in file else ""
+        return value.decode() if isinstance(value, bytes) else value
+
     with _open(path) as file:
         if "iter" not in file or "history" not in file:
             expected = "a solver state, with 'iter' and 'history'"
             raise FileFormatError(str(path), expected, _content(file))
-        learned_net = file["learned_net"][()] if "learned_net" in file else b""
         return SolverStateFile(
             iter=number("iter"),
-            learned_net=learned_net.decode() if isinstance(learned_net, bytes) else learned_net,
+            learned_net=text("learned_net"),
             current_step=number("current_step") or 0,
             history=list(_arrays(file["history"]).values()),
             random_seed=number("random_seed"),
             test_tick=file["test_tick"][()].tolist() if "test_tick" in file else [],
+            notes=text("notes"),
         )
 
 
@@ -92,6 +96,8 @@ def write_solverstate_hdf5(path: str | os.PathLike, state: SolverStateFile) -> N
             file["random_seed"] = np.array([state.random_seed], np.int64)
         if state.test_tick:
             file["test_tick"] = np.array(state.test_tick, np.int64)
+        if state.notes:
+            file["notes"] = np.bytes_(state.notes.encode())
 
 
 def _import_h5py():

@@ -35,7 +35,8 @@ class LayerWeights(NamedTuple):
 class SolverStateFile(NamedTuple):
     """What a solver needs to go on, as Caffe stores it.
 
-    ``random_seed`` and ``test_tick`` are minicaffe's own; real Caffe passes over them.
+    ``random_seed``, ``test_tick`` and ``notes`` (JSON) are minicaffe's own; real Caffe passes over
+    them.
     """
 
     iter: int
@@ -44,6 +45,7 @@ class SolverStateFile(NamedTuple):
     history: Sequence[np.ndarray] = ()
     random_seed: int | None = None
     test_tick: Sequence[int] = ()
+    notes: str = ""
 
 
 def _numbers(message: str) -> dict[str, int]:
@@ -107,7 +109,7 @@ def read_solverstate(path: str | os.PathLike) -> SolverStateFile:
         name = names.get(field.number)
         if name == "history":
             values[name].append(_read_blob(scanner, field.start, field.stop))
-        elif name == "learned_net":
+        elif name in ("learned_net", "notes"):
             values[name].append(scanner.text(field))
         elif name:
             values[name] += scanner.integers(field, "a solver state")
@@ -118,6 +120,7 @@ def read_solverstate(path: str | os.PathLike) -> SolverStateFile:
         history=values["history"],
         random_seed=(values["random_seed"] or [None])[-1],
         test_tick=values["test_tick"],
+        notes=(values["notes"] or [""])[-1],
     )
 
 
@@ -159,8 +162,9 @@ def write_caffemodel(
 
 def write_solverstate(path: str | os.PathLike, state: SolverStateFile) -> None:
     """Write a solver's state that real Caffe reads, whole or not at all."""
-    plain = {name: value for name, value in state._asdict().items() if name != "history"}
-    head = MESSAGES["SolverState"](**plain)
+    plain = state._asdict()
+    del plain["history"]
+    head = MESSAGES["SolverState"](**{**plain, "notes": state.notes or None})
     with atomic_write(path) as file:
         file.write(head.SerializeToString())
         for blob in state.history:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-from ..data.source import Batches
+from ..data.feeding import Feeder
+from ..data.transform import Transform
 from ..errors import ParameterError
 from ..graph import filter_net
 from ..layer import TEST, TRAIN
@@ -19,7 +20,8 @@ _TRAIN_SOURCES = ("net", "net_param", "train_net", "train_net_param")
 def solver_param(param: str | PathLike | SolverParameter) -> SolverParameter:
     """The SolverParameter of a file, or a copy of one, with the nets of all files read in.
 
-    A net's file is looked for from the working directory, as Caffe does, then beside the solver's.
+    A net's file, and a mean_file that it names, is looked for from the working directory, as Caffe
+    does, then beside the solver's.
 
     Errors: ParameterError where the net to train is named in several ways.
     """
@@ -37,6 +39,11 @@ def solver_param(param: str | PathLike | SolverParameter) -> SolverParameter:
             solver.ClearField(field)
     solver.test_net_param.extend(read_net(_found(path, folder)) for path in solver.test_net)
     solver.ClearField("test_net")
+    for net in (solver.net_param, solver.train_net_param, *solver.test_net_param):
+        for layer in net.layer:
+            if layer.transform_param.mean_file:
+                file = _found(layer.transform_param.mean_file, folder)
+                layer.transform_param.mean_file = file
     return solver
 
 
@@ -45,16 +52,16 @@ def _found(path: str, folder: Path) -> str:
     return str(beside) if beside.exists() and not Path(path).exists() else path
 
 
-def train_net(param, **options) -> Net:
-    """The net to train.  Errors: ParameterError where there is none."""
+def train_net(param, feeder: Feeder, **options) -> Net:
+    """The net to train, with its data.  Errors: ParameterError where there is none."""
     if not (param.HasField("net_param") or param.HasField("train_net_param")):
         raise ParameterError("solver", f"one of {', '.join(_TRAIN_SOURCES)}", "none")
     source = param.net_param if param.HasField("net_param") else param.train_net_param
-    return _net(source, TRAIN, param.train_state, options)
+    return _net(source, TRAIN, param.train_state, feeder, options)
 
 
-def test_nets(param, **options) -> list[Net]:
-    """The nets to test: those for tests alone, then the net itself in phase TEST.
+def test_nets(param, feeder: Feeder, **options) -> list[Net]:
+    """The nets to test, with their data: those for tests alone, then the net itself in phase TEST.
 
     With test_iter its count decides how often the net itself is among them.
     """
@@ -71,36 +78,29 @@ def test_nets(param, **options) -> list[Net]:
     if states and len(states) != len(sources):
         raise ParameterError("solver: test_state", f"one for each of {len(sources)} test nets",
                              len(states))
-    return [_net(source, TEST, states[i] if states else NetState(), options)
+    return [_net(source, TEST, states[i] if states else NetState(), feeder, options)
             for i, source in enumerate(sources)]
 
 
-def _net(source, phase: int, extra: NetState, options) -> Net:
+def _net(source, phase: int, extra: NetState, feeder: Feeder, options) -> Net:
     stages = [*source.state.stage, *extra.stage]
     level = extra.level if extra.HasField("level") else source.state.level
+    chosen = filter_net(read_net(source), NetState(phase=phase, level=level, stage=stages))
+    chosen, data = feeder.feed(chosen, phase)
     if phase == TEST and options["keep"] != "all":  # names that only the train net may have
-        chosen = filter_net(read_net(source), NetState(phase=phase, level=level, stage=stages))
         tops = {top for layer in chosen.layer for top in layer.top}
         options = {**options, "keep": [name for name in options["keep"] if name in tops]}
-    return Net(source, phase, level=level, stages=stages, **options)
+    net = Net(chosen, phase, level=level, stages=stages, **options)
+    net.source = data
+    return net
 
 
-def as_source(data, net: Net, shuffle: bool):
-    """What feeds the net: a source as it is; arrays, by name or in the order of the net's inputs.
-
-    Errors: ParameterError where they are not one array for each input.
-    """
-    if data is None or hasattr(data, "batches"):
-        return data
-    if not isinstance(data, dict):
-        if not isinstance(data, tuple | list) or len(data) != len(net.inputs):
-            got = len(data) if isinstance(data, tuple | list) else type(data).__name__
-            raise ParameterError("data", f"a tuple with an array for each input of {net.inputs}",
-                                 got)
-        data = dict(zip(net.inputs, data))
-    if set(data) != set(net.inputs):
-        raise ParameterError("data", f"an array for each input of {net.inputs}", sorted(data))
-    return Batches(data, shuffle=shuffle)
+def test_transforms(nets: list[Net]) -> dict[str, Transform]:
+    """How the first of the nets that is fed arrays transforms its inputs, as in phase TEST."""
+    for net in nets:
+        if hasattr(net.source, "transforms"):
+            return {name: transform.at(TEST) for name, transform in net.source.transforms.items()}
+    return {}
 
 
 def check_test_iter(param, test_nets: list[Net]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import math
 from pathlib import Path
 
 import numpy
 
-from ..errors import TrainingError, WeightsError
+from ..errors import FileFormatError, TrainingError, WeightsError
 from ..proto import SolverParameter, hdf5, wire
 from ..proto.files import atomic_path
 from ..weights import is_hdf5
@@ -30,14 +31,14 @@ def write(solver) -> str:
     the last: a kill or an error at any instant leaves each state on disk with its own weights.
     """
     _check_finite(solver)
-    as_hdf5 = solver.param.snapshot_format == SolverParameter.HDF5
-    stem = f"{solver.param.snapshot_prefix}_iter_{solver.iter}"
-    weights, state = (f"{stem}.{kind}{'.h5' * as_hdf5}" for kind in ("caffemodel", "solverstate"))
+    weights, state = paths(solver, solver.iter)
+    as_hdf5 = is_hdf5(state)
     content = wire.SolverStateFile(
         iter=solver.iter, learned_net=weights,
         current_step=current_step(solver.param, solver.iter),
         history=[_on_host(solver, part) for part in _history_in_order(solver)],
-        random_seed=solver.seed, test_tick=[net.tick for net in solver.test_nets])
+        random_seed=solver.seed, test_tick=[net.tick for net in solver.test_nets],
+        notes=json.dumps(solver.notes) if solver.notes else "")
     try:
         Path(weights).parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(state) as new_state, atomic_path(weights) as new_weights:
@@ -47,10 +48,21 @@ def write(solver) -> str:
     except OSError as error:
         hint = ("free some space" if error.errno == errno.ENOSPC else
                 "choose a folder that can be written")
-        raise SnapshotError(f"snapshot {stem}", f"it could not be written: {error.strerror}",
-                            hint=f"{hint}; last good snapshot: {solver.last_snapshot or 'none'}."
-                            ) from error
+        raise SnapshotError(f"snapshot {_stem(solver, solver.iter)}",
+                            f"it could not be written: {error.strerror}", hint=f"{hint}; last good "
+                            f"snapshot: {solver.last_snapshot or 'none'}.") from error
     return state
+
+
+def paths(solver, iteration: int) -> tuple[str, str]:
+    """The names of the weights and of the state that a snapshot of an iteration has."""
+    ending = ".h5" if solver.param.snapshot_format == SolverParameter.HDF5 else ""
+    stem = _stem(solver, iteration)
+    return f"{stem}.caffemodel{ending}", f"{stem}.solverstate{ending}"
+
+
+def _stem(solver, iteration: int) -> str:
+    return f"{solver.param.snapshot_prefix}_iter_{iteration}"
 
 
 def _check_finite(solver) -> None:
@@ -93,6 +105,14 @@ def restore(solver, path: str) -> None:
             net.reseed(state.random_seed)
     for net, tick in zip(solver.test_nets, state.test_tick):
         net.tick = tick
+    solver.notes = _notes(state.notes, path)
+
+
+def _notes(text: str, path: str) -> dict:
+    try:
+        return json.loads(text) if text else {}
+    except ValueError:
+        raise FileFormatError(path, "notes in JSON", repr(text[:40])) from None
 
 
 def _restore_weights(solver, learned_net: str, path: str) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from os import PathLike, fspath
 
 from .. import randomness
+from ..data.feeding import Feeder
+from ..data.transform import Transform
 from ..errors import ParameterError, TrainingError, expect_known
 from ..net import Net
 from ..proto import SolverParameter
@@ -34,15 +36,17 @@ class Solver(metaclass=_OfType):
 
     Args:
         param: a solver prototxt, or the SolverParameter itself.
-        data: what the train net's Input blobs are fed: a ``data.Batches``, or arrays, by name in a
-            dict or in the order of its inputs, which are shuffled; None: the net's own layers, or
-            who writes into ``net.blobs``, bring the data.
+        data: what the train net's Input and data layers are fed: arrays, by name in a dict or in
+            the order of their tops, which are shuffled and transformed as the layers' own
+            transform_param says; or a ``data.Batches``.  A data layer gives its place to an Input.
+            None: the net's own layers, or who writes into ``net.blobs``, bring the data.
         test_data: the same for the test nets; arrays are taken in order.
         keep, device: as for ``Net``.
 
     Attributes:
         net: the train net.  test_nets: the test nets.  iter: iterations done.
         lr: the rate of the next iteration.  last_snapshot: the newest solver state written.
+        notes: numbers by name that a listener wants kept in snapshots and back after a restore.
 
     A subclass named ``<Type>Solver`` gives the update rule and is the solver of that type.
     """
@@ -59,15 +63,16 @@ class Solver(metaclass=_OfType):
         _check(param)
         seed = self.param.random_seed
         self.seed = randomness.default_seed() if seed < 0 else seed
-        self.net = nets.train_net(self.param, keep=keep, device=device, seed=self.seed)
-        self.test_nets = nets.test_nets(self.param, keep=keep, device=device, seed=self.seed)
-        self.net.source = nets.as_source(data, self.net, shuffle=True)
+        feeder = Feeder(data, test_data)
+        options = dict(keep=keep, device=device, seed=self.seed)
+        self.net = nets.train_net(self.param, feeder, **options)
+        self.test_nets = nets.test_nets(self.param, feeder, **options)
         for net in self.test_nets:
-            net.source = nets.as_source(test_data, net, shuffle=False)
             net.share_with(self.net)
         nets.check_test_iter(self.param, self.test_nets)
         self.iter = 0
         self.last_snapshot: str | None = None
+        self.notes: dict[str, float] = {}
         self._snapshot_iter: int | None = None
         self.stop_requested = False
         self._solving = False
@@ -109,6 +114,11 @@ class Solver(metaclass=_OfType):
         norm = math.sqrt(float(sum(xp.einsum("i,i->", d, d) for d in diffs)))
         return limit / norm if norm > limit else 1.0
 
+    @property
+    def transforms(self) -> dict[str, Transform]:
+        """How inputs are transformed in phase TEST, by name: what a user of the net has to do."""
+        return nets.test_transforms([*self.test_nets, self.net])
+
     # ------------------------------------------------------------------------------------ training
 
     def step(self, iterations: int) -> None:
@@ -135,7 +145,7 @@ class Solver(metaclass=_OfType):
             self.apply_update()
             self.iter += 1
             if param.snapshot and self.iter % param.snapshot == 0:
-                self._try_snapshot()
+                self.try_snapshot()
 
     def _accumulate(self) -> None:
         """Forward and backward, iter_size times; the diffs add up."""
@@ -247,10 +257,12 @@ class Solver(metaclass=_OfType):
         self._tell(event="snapshot", iteration=self.iter, file=self.last_snapshot)
         return self.last_snapshot
 
-    def _try_snapshot(self) -> None:
-        """A snapshot that falls due: one that the disk refuses must not end the training."""
+    def try_snapshot(self) -> None:
+        """A snapshot of this iteration, if there is none; one that the disk refuses is logged, as
+        it must not end the training."""
         try:
-            self.snapshot()
+            if self._snapshot_iter != self.iter:
+                self.snapshot()
         except OSError as error:
             _log.error("Iteration %d: no snapshot: %s; training goes on, the last good one is %s",
                        self.iter, error, self.last_snapshot or "none")
@@ -265,6 +277,7 @@ class Solver(metaclass=_OfType):
         """
         snapshots.restore(self, fspath(path))
         self.last_snapshot, self._snapshot_iter = fspath(path), self.iter
+        self._tell(event="restore", iteration=self.iter, file=self.last_snapshot)
 
     # ------------------------------------------------------------------------------- who listens
 
@@ -274,9 +287,9 @@ class Solver(metaclass=_OfType):
         self._callbacks.append((on_start, on_gradients_ready))
 
     def listen(self, listener: Callable[[dict], None]) -> None:
-        """Call ``listener(event)`` at each display, test and snapshot.
+        """Call ``listener(event)`` at each display, test, snapshot and restore.
 
-        An event has ``event`` ("train", "test", "snapshot"), ``iteration`` and its numbers.
+        An event has ``event`` ("train", "test", "snapshot", "restore"), ``iteration`` and more.
         """
         self._listeners.append(listener)
 

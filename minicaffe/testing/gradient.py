@@ -23,7 +23,7 @@ def check_gradient(layer: str | LayerParameter, inputs: Mapping[str, ArrayLike],
 
     With ``f`` the sum of all tops' elements times random weights, each element of the diffs is
     compared with ``(f(x + step) - f(x - step)) / (2 * step)``: those of every bottom that has a
-    gradient, and of every parameter.
+    gradient, and of every parameter that learns.
 
     Args:
         layer, inputs, params, phase, seed: as :class:`OneLayerNet` takes them.
@@ -41,7 +41,10 @@ def check_gradient(layer: str | LayerParameter, inputs: Mapping[str, ArrayLike],
     net.forward()
     diffs = net.backward(weights)
     bottoms = len(net.bottoms)
+    frozen = {bottoms + parameter.index for parameter in net.net.learnable if not parameter.lr_mult}
     for i in [*net.gradient_bottoms, *range(bottoms, len(diffs))]:
+        if i in frozen:
+            continue
         expected, corner = _numeric_gradient(net, i, weights, step)
         got, name = diffs[i], f"{net.diff_names[i]} against central differences"
         if got.shape == expected.shape and kinks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Callable
@@ -20,10 +21,15 @@ FOLDER = PACKAGE / "models" if (PACKAGE / "models").is_dir() else PACKAGE.parent
 
 
 class Model(NamedTuple):
-    """A net and the settings it is trained with."""
+    """A net, the settings it is trained with, and the data set it is meant for.
 
-    net: Callable[[], NetParameter]
+    ``net(classes=, shape=)`` makes the net for so many classes and samples (C, H, W), as far as the
+    model lets one choose.
+    """
+
+    net: Callable[..., NetParameter]
     solver: Callable[[], SolverParameter]
+    data: str = "digits"
 
 
 def names() -> list[str]:
@@ -41,7 +47,7 @@ def load(model: str) -> Model:
         sys.path.insert(0, str(path.parent))  # as for any script: it may import its neighbours
         return _of_module(path)
     if "prototxt" in model or "/" in model:
-        return Model(lambda: read_net(existing_file(model)), _default_solver)
+        return Model(lambda **fit: read_net(existing_file(model)), _default_solver)
     if model in names():
         return _of_module(FOLDER / f"{model}.py")
     raise ParameterError("--model", f"one of {', '.join(names())}, a .py file or a .prototxt",
@@ -54,9 +60,13 @@ def _of_module(path: Path) -> Model:
     sys.modules[spec.name] = module  # where pickle, inspect and numba's cache look for it
     _told(path, lambda: spec.loader.exec_module(module))
 
-    def made(name: str, kind: type):
+    def made(name: str, kind: type, **fit):
         function = getattr(module, name, None)
-        value = _told(path, function) if callable(function) else None
+        value = None
+        if callable(function):
+            taken = inspect.signature(function).parameters
+            fit = {key: value for key, value in fit.items() if key in taken}
+            value = _told(path, lambda: function(**fit))
         value = value.to_proto() if hasattr(value, "to_proto") else value
         if not isinstance(value, kind):
             raise ParameterError(str(path), f"a function {name}() that returns a {kind.__name__}",
@@ -64,8 +74,9 @@ def _of_module(path: Path) -> Model:
                                  "models/digits.py is an example.")
         return value
     has_solver = hasattr(module, "solver")
-    return Model(lambda: made("net", NetParameter),
-                 (lambda: made("solver", SolverParameter)) if has_solver else _default_solver)
+    return Model(lambda **fit: made("net", NetParameter, **fit),
+                 (lambda: made("solver", SolverParameter)) if has_solver else _default_solver,
+                 getattr(module, "DATA", Model._field_defaults["data"]))
 
 
 def _told(path: Path, call: Callable):
@@ -92,8 +103,11 @@ def _default_solver() -> SolverParameter:
 
 
 def set_batch_size(net: NetParameter, batch_size: int) -> None:
-    """Give the first axis of every Input another size."""
+    """Give the first axis of every Input another size, and the batches of data layers."""
     for layer in net.layer:
         for shape in layer.input_param.shape if layer.type == "Input" else ():
             if shape.dim:
                 shape.dim[0] = batch_size
+        for _, message in layer.ListFields() if not layer.bottom else ():
+            if "batch_size" in getattr(getattr(message, "DESCRIPTOR", None), "fields_by_name", ()):
+                message.batch_size = batch_size

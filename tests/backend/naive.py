@@ -1,4 +1,4 @@
-"""Convolution and pooling from their definitions: one loop over everything that meets."""
+"""Convolution, pooling and more from their definitions: one loop over everything that meets."""
 
 from __future__ import annotations
 
@@ -66,3 +66,16 @@ def average_pool(x, dy, window):
             for r, s in inside:
                 dx[n, c, r, s] += dy[n, c, i, j] / area
     return y, dx
+
+
+def neighbour_sums(x, size, axes):
+    """The sum of x over the window of ``size`` along each of the axes around each element."""
+    out, reach = numpy.zeros(x.shape), range(-(size // 2), size // 2 + 1)
+    for index in numpy.ndindex(*x.shape):
+        for steps in product(reach, repeat=len(axes)):
+            place = list(index)
+            for axis, step in zip(axes, steps):
+                place[axis] += step
+            if all(0 <= i < n for i, n in zip(place, x.shape)):
+                out[index] += x[tuple(place)]
+    return out

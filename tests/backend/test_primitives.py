@@ -287,12 +287,15 @@ def test_map_reshapes_inputs_of_the_same_size(backend):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("inputs, got", [((3,), "3"), ((6, 12), "12"), ((3, 0), "0 and 3")])
+@pytest.mark.parametrize("inputs, got", [
+    ([(3,)], "(3,)"), ([(6,), (12,)], "(12,)"), ([(3,), (0,)], "(0,) and (3,)"),
+    ([(2, 2)], "(2, 2)"), ([(1, 3), (2, 1)], "(1, 3) and (2, 1)"), ([(3, 1)], "(3, 1)")])
 def test_map_refuses_inputs_of_another_size(backend, inputs, got, dtype):
     out = numpy.zeros((2, 3), dtype)
-    with pytest.raises(ShapeError, match=f"^formula 'summed': expected inputs of 1 or 6 elements, "
-                                         f"got {got}.$"):
-        backend.map(summed, out, *(numpy.zeros(size, dtype) for size in inputs))
+    with pytest.raises(ShapeError) as caught:
+        backend.map(summed, out, *(numpy.zeros(shape, dtype) for shape in inputs))
+    assert str(caught.value) == ("formula 'summed': expected inputs of 1 or 6 elements, or of one "
+                                 f"shape that repeats along axes of (2, 3), got {got}.")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -304,6 +307,115 @@ def test_map_refuses_outputs_of_several_shapes(backend, other, dtype):
     shapes = " and ".join(map(str, sorted([other, (2, 3)])))
     assert str(caught.value) == f"formula '<lambda>': expected outputs of one shape, got {shapes}."
     assert not outs[1].any()
+
+
+CHANNELS = {  # a shape, and that of what has one element for each channel
+    "images": ((3, 4, 5, 7), (1, 4, 1, 1)), "rows": ((5, 9), (1, 9)), "samples": ((5, 9), (5, 1)),
+    "two axes": ((2, 3, 4, 5), (1, 3, 4, 1)), "all but the first": ((4, 3, 2), (1, 3, 2)),
+    "one channel": ((4, 1, 6), (1, 1, 1)), "a number": ((4, 5), ()), "all": ((3, 4), (3, 4)),
+    "long rows": ((1, 3, 50, 190), (1, 3, 1, 1)), "many rows": ((90, 33, 3, 5), (1, 33, 1, 1)),
+    "many columns": ((70, 650), (1, 650)), "long": ((41000,), ()),
+}
+
+
+@pytest.fixture(params=CHANNELS)
+def channels(request):
+    return CHANNELS[request.param]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_map_repeats_what_has_one_element_for_each_channel(backend, channels, dtype):
+    shape, along = channels
+    x, w, b = draw(0, *shape, dtype=dtype), draw(1, *along, dtype=dtype), draw(
+        2, *along, dtype=dtype)
+    out = numpy.zeros_like(x)
+    backend.map(lambda x, w, b, c: w * x + b * c, out, x, w, b, 2)
+    close(out, w.astype(float) * x + 2 * b, dtype)
+    backend.map(lambda x, w: (w - x, x), (x, out), x, w)
+    close(x, w.astype(float) - out, dtype)
+
+
+def axes_of(shape, along):
+    return tuple(i for i in range(len(shape)) if not along or along[i] != shape[i])
+
+
+def weighted(x, w, y, number, one):
+    return number * x * w, one * y
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sums_of_formulas_channel_by_channel(backend, channels, dtype):
+    shape, along = channels
+    x, w, y, one = (draw(i, *size, dtype=dtype) for i, size in enumerate(
+        (shape, along, shape, (1,))))
+    products = 3 * (x.astype(float) * w).sum(axis=axes_of(shape, along)).reshape(along)
+    others = (one[0].astype(float) * y).sum(axis=axes_of(shape, along)).reshape(along)
+    first, second = numpy.ones(along, dtype), numpy.ones(along, dtype)
+    backend.sums(weighted, (first, second), x, w, y, 3, one, accumulate=True)
+    close(first - 1, products, dtype)
+    close(second - 1, others, dtype)
+    backend.sums(weighted, (first, second), x, w, y, 3, one)
+    close(first, products, dtype)
+    close(second, others, dtype)
+
+
+def test_a_sum_of_one_value_takes_one_output(backend):
+    x, out = draw(0, 5, 6), numpy.zeros((1, 6), numpy.float32)
+    backend.sums(abs, out, x)
+    close(out, numpy.abs(x).sum(axis=0, keepdims=True))
+    backend.sums(lambda x: 1, out, x)
+    assert (out == 5).all()
+
+
+@pytest.mark.parametrize("shape, along", [((4, 70000), (4, 1)), ((70000, 4), (1, 4)),
+                                          ((280000,), ())])
+def test_sums_are_exact_to_the_last_bit_or_so(backend, shape, along):
+    """In float32 one after the other they would lose three digits."""
+    x = (draw(0, *shape) + 1000).astype(numpy.float32)
+    out = numpy.zeros(along, numpy.float32)
+    backend.sums(lambda x: x, out, x)
+    exact = x.sum(axis=axes_of(shape, along), dtype=float).reshape(along)
+    numpy.testing.assert_allclose(out, exact, rtol=6e-8)
+
+
+def test_sums_of_nothing_are_zero(backend):
+    out = numpy.ones((1, 3), numpy.float32)
+    backend.sums(lambda x: x, out, numpy.zeros((0, 3), numpy.float32), accumulate=True)
+    assert (out == 1).all()
+    backend.sums(lambda x: x, out, numpy.zeros((0, 3), numpy.float32))
+    assert (out == 0).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("outs, other, text", [
+    ([(3, 1)], (2, 3), "outputs of one shape that repeats along axes of (2, 3), got (3, 1)"),
+    ([(1, 3), (3,)], (2, 3), "outputs of one shape that repeats along axes of (2, 3), "
+     "got (1, 3) and (3,)"),
+    ([(1, 3)], (2, 1), "inputs of 1 or 6 elements, or of the outputs' shape (1, 3), got (2, 1)"),
+    ([()], (1, 3), "inputs of 1 or 6 elements, or of the outputs' shape (), got (1, 3)"),
+])
+def test_sums_refuses_arrays_that_do_not_fit(backend, outs, other, text, dtype):
+    outs = tuple(numpy.zeros(shape, dtype) for shape in outs)
+    with pytest.raises(ShapeError) as caught:
+        backend.sums(lambda x, y: (x + y,) * len(outs), outs, numpy.zeros((2, 3), dtype),
+                     numpy.zeros(other, dtype))
+    assert str(caught.value) == f"formula '<lambda>': expected {text}."
+
+
+NEIGHBOURS = {"channels": ((2, 7, 3, 5), 5, (1,)), "few channels": ((2, 2, 3, 4), 7, (1,)),
+              "one channel": ((3, 1, 2, 2), 3, (1,)), "itself": ((2, 3, 4, 5), 1, (1,)),
+              "squares": ((2, 3, 6, 7), 3, (2, 3)), "large squares": ((1, 2, 4, 9), 7, (2, 3)),
+              "many channels": ((3, 40, 13, 17), 5, (1,)), "planes": ((5, 9, 20, 33), 5, (2, 3)),
+              "long planes": ((1, 2, 3, 600), 3, (2, 3)), "last": ((4, 6), 3, (1,))}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", NEIGHBOURS)
+def test_neighbour_sums(backend, name, dtype):
+    shape, size, axes = NEIGHBOURS[name]
+    x, out = draw(0, *shape, dtype=dtype), numpy.zeros(shape, dtype)
+    backend.neighbour_sums(x, out, size, axes)
+    close(out, naive.neighbour_sums(x, size, axes), dtype)
 
 
 def summed(*values):
@@ -422,6 +534,7 @@ def test_nothing_is_allocated_after_the_first_call():
     mask = numpy.zeros(small.shape, numpy.int32)
     rows, square = x.reshape(len(x), -1), numpy.zeros((len(x), len(x)), numpy.float32)
     key = numpy.zeros(1, numpy.uint64)
+    channel = numpy.zeros((1, x.shape[1], 1, 1), numpy.float32)
 
     def work():
         backend.conv_forward(x, w, b, y, window, group, 0.0)
@@ -433,6 +546,10 @@ def test_nothing_is_allocated_after_the_first_call():
         backend.average_pool_backward(small, dx, pool)
         backend.matmul(rows, rows.T, square)
         backend.map(affine, dx, x, dx, b[:1], 0.1)
+        backend.map(maximum, dx, x, channel)
+        backend.sums(maximum, channel, x, channel)
+        backend.neighbour_sums(x, dx, 3, (1,))
+        backend.neighbour_sums(x, dx, 3, (2, 3))
         backend.softmax(x[0], dx[0])
         backend.uniform(key, dx)
 

@@ -56,6 +56,14 @@ def everything():
     keep("average pooling", small, dx)
     backend.map(formula, dx, x, x)
     keep("map", dx)
+    for shape in ((7, 6, 21, 40), (7 * 6 * 21, 40), (1, 1, 1, 7 * 6 * 21 * 40)):
+        wide, one = x.reshape(shape), draw(6, 1, shape[1], *(1,) * (len(shape) - 2))
+        backend.map(lambda x, w: x * w, dx.reshape(shape), wide, one)
+        backend.sums(lambda x, w: (x * w, x), (one, one * 0), wide, one)
+        keep(f"channels {shape}", dx, one)
+    for name, axes in (("across", (1,)), ("within", (2, 3))):
+        backend.neighbour_sums(x, dx, 3, axes)
+        keep(name, dx)
     backend.softmax(x.reshape(7 * 6, 21, 40), dx.reshape(7 * 6, 21, 40))
     keep("softmax", dx)
     backend.uniform(numpy.array([5], numpy.uint64), dx)

@@ -1,14 +1,23 @@
 """Batches: which samples a pass sees, and what does not fit."""
 
+import gc
+import threading
+
 import numpy
 import pytest
 
-from minicaffe import TEST, Net
+from minicaffe import TEST, TRAIN, Net
 from minicaffe.data import Batches, load_digits
+from minicaffe.data.transform import Transform
 from minicaffe.errors import ParameterError, ShapeError
-from minicaffe.proto import NetParameter
+from minicaffe.proto import NetParameter, TransformationParameter
 from minicaffe.proto.text import parse_text
 
+from .test_prefetch import idle, wait_until
+from .test_transform import Lazy
+
+PICTURES = """layer { name: "in" type: "Input" top: "x" top: "y"
+  input_param { shape { dim: 4 dim: 3 dim: 5 dim: 5 } shape { dim: 4 } } }"""
 NET = """layer { name: "in" type: "Input" top: "x" top: "y"
   input_param { shape { dim: %d dim: 1 } shape { dim: %d } } }"""
 
@@ -67,9 +76,177 @@ def test_what_does_not_fit_is_told():
         Batches({"x": numpy.zeros((4, 2)), "y": numpy.zeros(4)}).fill(net_of(2), 0)
 
 
+def picture_net(**options):
+    return Net(parse_text(PICTURES, NetParameter), TRAIN, device="numpy", **{"seed": 1, **options})
+
+
+def pictures(count=30):
+    rng = numpy.random.default_rng(0)
+    return rng.integers(0, 256, (count, 3, 8, 8), dtype=numpy.uint8), numpy.arange(count)
+
+
+def cropping(phase=TRAIN):
+    return Transform(TransformationParameter(crop_size=5, mirror=True, scale=0.5), phase)
+
+
+def batches_of(net, ticks, **options):
+    """The pictures that each pass sees; and that the labels are theirs."""
+    x, y = pictures()
+    options = {"shuffle": True, "transforms": {"x": cropping()}, **options}
+    source = options.pop("source", None) or Batches({"x": x, "y": y}, **options)
+    seen = []
+    for tick in ticks:
+        assert source.fill(net, tick) == len(net.blobs["y"].data)
+        seen.append(net.blobs["x"].data.copy())
+        if source.prefetch:  # so that the next one is the thread's for certain
+            wait_until(lambda: idle(source._fed[net].ahead))
+    return seen
+
+
+def same(first, second):
+    return all((a == b).all() for a, b in zip(first, second, strict=True))
+
+
+def test_bytes_stay_bytes_and_everything_else_is_float32():
+    x, y = pictures()
+    source = Batches({"x": x, "y": y, "z": x.astype("float64"), "list": list(y)})
+    assert source.arrays["x"] is x
+    assert [source.arrays[name].dtype.name for name in "xyz"] == ["uint8", "float32", "float32"]
+    net = picture_net()
+    Batches({"x": x[:, :, :5, :5], "y": y.astype("uint8")}).fill(net, 1)
+    assert (net.blobs["x"].data == x[4:8, :, :5, :5]).all()
+    assert net.blobs["y"].data.tolist() == [4, 5, 6, 7] and net.blobs["y"].data.dtype == "float32"
+
+
+def test_what_is_decoded_later_gives_the_same_batches():
+    x, y = pictures()
+    lazy = Lazy(x)
+    source = Batches({"x": lazy, "y": y}, shuffle=True, transforms={"x": cropping()})
+    assert same(batches_of(picture_net(), range(4)),
+                batches_of(picture_net(), range(4), source=source))
+    assert set(lazy.taken) == {4}
+    plain = Batches({"x": Lazy(x[:, :, :5, :5]), "y": y})
+    net = picture_net()
+    plain.fill(net, 0)
+    assert (net.blobs["x"].data == x[:4, :, :5, :5]).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_thread_prepares_the_same_batches(dtype):
+    ticks = [*range(6), 3, 4, 5, 6, 20, 21, 22, 23]
+    alone = batches_of(picture_net(dtype=dtype), ticks, prefetch=False)
+    ahead = batches_of(picture_net(dtype=dtype), ticks, prefetch=True)
+    assert same(alone, ahead)
+
+
+def test_crops_and_mirrors_depend_on_seed_pass_and_blob_alone():
+    there = batches_of(picture_net(), range(4))
+    assert same(there, batches_of(picture_net(), reversed(range(4)))[::-1])
+    in_order = batches_of(picture_net(), [0, 8], shuffle=False)  # the same samples, cut anew
+    assert not same(in_order[:1], in_order[1:])
+    assert not same(in_order, batches_of(picture_net(seed=2), [0, 8], shuffle=False))
+    x, y = pictures()
+    twice = Batches({"x": x, "z": x, "y": y}, transforms={"x": cropping(), "z": cropping()})
+    net = Net(parse_text(PICTURES.replace('top: "y"', 'top: "z" top: "y"').replace(
+        "shape { dim: 4 }", "shape { dim: 4 dim: 3 dim: 5 dim: 5 } shape { dim: 4 }"),
+        NetParameter), TRAIN, device="numpy", seed=1)
+    twice.fill(net, 0)
+    assert not same([net.blobs["x"].data], [net.blobs["z"].data])
+
+
+@pytest.mark.parametrize("prefetch", [False, True])
+def test_one_source_feeds_two_nets_and_a_net_that_is_given_another_seed(prefetch):
+    first, second = picture_net(), picture_net(seed=2)
+    x, y = pictures()
+    source = Batches({"x": x, "y": y}, shuffle=True, transforms={"x": cropping()},
+                     prefetch=prefetch)
+    seen = {1: [], 2: []}
+    for tick in range(6):
+        for net in (first, second):
+            seen[net.seed] += batches_of(net, [tick], source=source)
+    assert same(seen[1], batches_of(picture_net(), range(6)))
+    assert same(seen[2], batches_of(picture_net(seed=2), range(6)))
+    first.reseed(2)
+    assert same(batches_of(first, range(6, 9), source=source),
+                batches_of(picture_net(seed=2), range(6, 9)))
+
+
+def test_memory_is_used_again_where_it_fits():
+    x, y = pictures()
+    source = Batches({"x": x, "y": y})
+    for dtype in ("float32", "float64"):
+        whole = source._prepare((1, 4, numpy.dtype(dtype)), 0, None)
+        assert source._prepare((1, 4, numpy.dtype(dtype)), 1, whole)["x"] is whole["x"]
+        assert (whole["x"] == x[4:8]).all()
+        assert len(source._prepare((1, 4, numpy.dtype(dtype)), 7, whole)["x"]) == 2
+    assert source._prepare((1, 4, numpy.dtype("float32")), 0, whole)["x"].dtype == "float32"
+
+
+@pytest.mark.parametrize("gone", ["net", "source"])
+def test_the_thread_ends_when_net_or_source_is_gone(gone):
+    before = set(threading.enumerate())
+    x, y = pictures()
+    source = Batches({"x": x, "y": y}, transforms={"x": cropping()}, prefetch=True)
+    alive = {"net": picture_net(), "source": source}
+    del source
+    batches_of(alive["net"], range(4), source=alive["source"])
+    thread, = set(threading.enumerate()) - before
+    assert thread.name == "minicaffe-data"
+    del alive[gone]
+    gc.collect()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_the_last_batch_of_a_round_is_prepared_too():
+    for prefetch in (False, True):
+        seen = batches_of(picture_net(), range(20), shuffle=False, prefetch=prefetch,
+                          transforms={"x": cropping(TEST)})
+        assert [len(batch) for batch in seen] == ([4] * 7 + [2]) * 2 + [4] * 4
+        assert same(seen[:8], seen[8:16])
+
+
+def test_what_goes_wrong_on_the_thread_is_told_where_it_is_asked_for():
+    class Broken(Lazy):
+        def take(self, rows):
+            if 13 in rows:
+                raise OSError("picture 13 is damaged")
+            return super().take(rows)
+    x, y = pictures()
+    source = Batches({"x": Broken(x), "y": y}, transforms={"x": cropping()})
+    net = picture_net()
+    for tick in (0, 1, 2):
+        source.fill(net, tick)
+    with pytest.raises(OSError, match="picture 13 is damaged"):
+        source.fill(net, 3)
+    with pytest.raises(OSError, match="picture 13 is damaged"):
+        source.fill(net, 3)
+    assert source.fill(net, 4) == 4
+
+
+@pytest.mark.parametrize("kind, size, threaded", [
+    ("float", 4, False), ("bytes", 4, False), ("transformed", 4, False),
+    ("transformed", 5000, True), ("decoded", 4, True)])
+def test_a_thread_works_where_preparing_takes_longer_than_handing_over(kind, size, threaded):
+    x, y = pictures()
+    x = {"float": x.astype("f4"), "decoded": Lazy(x)}.get(kind, x)
+    transforms = {"x": cropping()} if kind == "transformed" else {}
+    assert Batches({"x": x, "y": y}, transforms=transforms)._worth_a_thread(size) == threaded
+
+
+def test_transforms_must_fit_the_samples():
+    x, y = pictures()
+    with pytest.raises(ShapeError, match="crop_size: expected at most 4 for pictures"):
+        Batches({"x": x[:, :, :4], "y": y}, transforms={"x": cropping()})
+    with pytest.raises(ParameterError, match="data: expected transforms of x, y, got z"):
+        Batches({"x": x, "y": y}, transforms={"z": cropping()})
+    with pytest.raises(ShapeError, match=r"expected samples of shape \(3, 5, 5\), got \(3, 8, 8\)"):
+        Batches({"x": x, "y": y}).fill(picture_net(), 0)
+
+
 def test_digits_are_split_once_and_for_all():
     digits = load_digits()
     assert digits.x.shape == (1438, 1, 8, 8) and digits.test_x.shape == (359, 1, 8, 8)
-    assert digits.x.min() == 0 and digits.x.max() == 1
+    assert digits.x.min() == 0 and digits.x.max() == 255
     assert digits.test_y[:8].astype(int).tolist() == [9, 4, 7, 0, 2, 6, 1, 3]
     assert sorted(set(digits.test_y)) == list(range(10))

@@ -33,3 +33,11 @@ def convolve(x, w, b, output, stride, pad, dilation, group):
                 total += w[(o, c, *k)] * x[(n, o // outputs * inputs + c, *at)]
         y[(n, o, *p)] = total
     return y
+
+
+def repeated(operand, axis, shape):
+    """What an operand with the axes from ``axis`` on is beside an array of ``shape``."""
+    out = np.empty(shape)
+    for index in np.ndindex(*shape):
+        out[index] = operand[index[axis:axis + np.ndim(operand)]]
+    return out

@@ -221,6 +221,13 @@ def test_a_gradient_wrong_by_a_millionth_part_of_a_percent_is_found():
         check_gradient('type: "AlmostWeighted"', {"x": X})
 
 
+def test_parameters_that_do_not_learn_need_no_gradient():
+    wrong = layer("wrong gradient of w")
+    check_gradient(wrong + "param { lr_mult: 0 }", {"x": X})
+    with pytest.raises(AssertionError, match="diff of parameter 0 against central differences"):
+        check_gradient(wrong + "param { lr_mult: 1 }", {"x": X})
+
+
 def test_ignored_tops_take_no_part():
     fields = 'type: "Pooling" top: "y" top: "mask" pooling_param { kernel_size: 2 }'
     x = {"x": np.random.default_rng(0).normal(size=(1, 1, 3, 3))}

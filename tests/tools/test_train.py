@@ -14,7 +14,7 @@ from minicaffe import cli
 
 ROOT = Path(__file__).parent.parent.parent
 NET = """
-layer { name: "in" type: "Input" top: "data" top: "label"
+layer { name: "in" type: "Input" top: "data" top: "label" transform_param { scale: 0.00390625 }
   input_param { shape { dim: 32 dim: 1 dim: 8 dim: 8 } shape { dim: 32 } } }
 layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
   inner_product_param { num_output: 10 weight_filler { type: "xavier" } } }
@@ -109,8 +109,15 @@ def test_a_missed_target_is_exit_status_3(train):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--model", "digit"], "ParameterError: --model: expected one of digits, a .py file or a "
+    (["--model", "digit"], "ParameterError: --model: expected one of autoencoder, cifar10_full, "
+                           "cifar10_quick, digits, lenet, mlp, resnet20, a .py file or a "
                            ".prototxt, got 'digit'. Hint: did you mean 'digits'?"),
+    (["--data", "digit"], "ParameterError: data set: expected one of digits, mnist, "
+                          "fashion-mnist, cifar10, or the path of one, got 'digit'. Hint: did you "
+                          "mean 'digits'?"),
+    (["--data", "nowhere/"], "MissingFileError: nowhere: no such file or folder"),
+    (["--resume"], "ParameterError: --resume: expected a state 'snapshots/digits_iter_N.solver"
+                   "state', got none. Hint: was it another --snapshot-dir, or another --model?"),
     (["--model", "nett.prototxt"], "MissingFileError: nett.prototxt: no such file. "
                                    "Hint: did you mean 'net.prototxt'?"),
     (["--solver", "none.prototxt"], "MissingFileError: none.prototxt: no such file"),
@@ -199,10 +206,15 @@ def test_resume_wants_every_layers_weights(train):
     assert status == 2 and "only in the net: other; only in the file: ip" in said
 
 
-def test_snapshots_at_intervals(train):
-    train("--iterations", 30, "--snapshot", 10)
-    assert sorted(path.stem for path in Path("snapshots").glob("*.solverstate")) == [
-        "digits_iter_10", "digits_iter_20", "digits_iter_30"]
+def test_snapshots_at_intervals_of_which_the_last_two_stay(train):
+    train("--iterations", 40, "--snapshot", 10)
+    assert states() == ["digits_iter_30", "digits_iter_40"]
+    train("--iterations", 30, "--snapshot", 10, "--keep", 3, "--snapshot-dir", "more")
+    assert states("more") == ["digits_iter_10", "digits_iter_20", "digits_iter_30"]
+
+
+def states(folder="snapshots"):
+    return sorted(path.stem for path in Path(folder).glob("*.solverstate"))
 
 
 def test_a_full_disk_for_the_log_ends_the_log_alone(train, monkeypatch):
@@ -247,7 +259,7 @@ def test_help_tells_every_option(capsys):
                    "--device", "--snapshot-dir", "--resume", "--weights", "--log",
                    "--target-accuracy"):
         assert option in said
-    assert "python train.py --resume" in said
+    assert "python train.py --iterations 2000 --resume" in said
 
 
 def test_the_installed_command_is_the_same(capsys, tmp_path, monkeypatch):

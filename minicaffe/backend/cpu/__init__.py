@@ -12,7 +12,7 @@ import numpy
 
 from ...errors import DeviceError
 from ...window import Window
-from ..base import Backend, check_sizes
+from ..base import Backend, check_sizes, check_sums
 
 try:
     import numba.extending  # noqa: F401
@@ -21,7 +21,7 @@ except Exception as error:  # numba also fails on versions of NumPy that it does
                       f"{type(error).__name__}: {error}",
                       "pip install numba, or use the device 'numpy'.") from error
 
-from . import convolution, direct, gemm, pooling, rows
+from . import convolution, direct, gemm, neighbours, pooling, rows
 from .elementwise import Loops
 from .threads import get_num_threads, lock, set_num_threads, worth
 from .workspace import Workspace, zeros
@@ -42,15 +42,30 @@ class CpuBackend(Backend):
 
     def map(self, function: Callable, out, *inputs) -> None:
         outs = out if isinstance(out, tuple) else (out,)
-        arrays = [value for value in inputs if isinstance(value, numpy.ndarray)]
-        if not _plain(*outs, *arrays):
+        if not _plain(*outs, *_arrays(inputs)):
             return super().map(function, out, *inputs)
-        check_sizes(function, outs, inputs)
-        flat = [value.reshape(-1) if isinstance(value, numpy.ndarray) else value
-                for value in inputs]
+        view = check_sizes(function, outs, inputs)
         with lock:
-            self._loops.run(function, get_num_threads(),
-                            tuple(array.reshape(-1) for array in outs), flat)
+            self._loops.map(function, get_num_threads(), view, _flat(outs), _flat(inputs))
+
+    def sums(self, function: Callable, out, *inputs, accumulate: bool = False) -> None:
+        outs = out if isinstance(out, tuple) else (out,)
+        if not _plain(*outs, *_arrays(inputs)):
+            return super().sums(function, out, *inputs, accumulate=accumulate)
+        view = check_sums(function, outs, inputs)
+        with lock:
+            self._loops.sums(function, self._workspace, view, _flat(outs), _flat(inputs),
+                             bool(accumulate))
+
+    def neighbour_sums(self, x, out, size: int, axes: tuple[int, ...]) -> None:
+        square = len(axes) == 2 and sorted(axes) == [x.ndim - 2, x.ndim - 1]
+        if not _plain(x, out) or len(axes) != 1 and not square:
+            return super().neighbour_sums(x, out, size, axes)
+        with lock:
+            if square:
+                neighbours.within(self._workspace, worth(size * x.size), x, out, size)
+            else:
+                neighbours.along(worth(size * x.size), x, out, size, *axes)
 
     def uniform(self, key, out) -> None:
         if not _plain(out):
@@ -145,6 +160,15 @@ class CpuBackend(Backend):
             return super().average_pool_backward(dy, dx, window)
         with lock:
             pooling.average_backward(worth(dx.size), dy, dx, window)
+
+
+def _arrays(values: tuple) -> list:
+    return [value for value in values if isinstance(value, numpy.ndarray)]
+
+
+def _flat(values: tuple) -> tuple:
+    """The arrays among the values as flat ones."""
+    return tuple(v.reshape(-1) if isinstance(v, numpy.ndarray) else v for v in values)
 
 
 def _float32(array) -> bool:

@@ -1,158 +1,136 @@
-"""``map`` compiled: one loop for each formula and each way in which its inputs come.
+"""``map`` and ``sums`` compiled: one loop for each formula and each way in which its inputs come.
 
 A formula is a Python function of single numbers.  numba compiles it, and a loop around it is
 written here as text: ``out0[i] = formula(in0[i], in1, out0[i])``.
+
+Arrays are seen as rows of one length, each of which belongs to a channel: an element i of the flat
+array lies in row ``i // length``, of the channel ``row % channels``.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import sys
-from collections.abc import Callable, Iterator
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from collections.abc import Callable
 
 import numpy
-from numba.core import ir
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import FunctionPass, register_pass
-from numba.core.ir_utils import build_definitions
-from numba.core.untyped_passes import IRProcessing
-from numba.extending import overload
 
-from ... import elementwise
+from .formulas import fingerprint, identity, scalar
 from .jit import compiled, from_text
 from .shares import shared
+from .threads import worth
 
 CHUNK = 4096  # elements: what one thread takes at least, and what is too little for two
 
-_LOOP = """
-def {name}(part, parts, {arguments}):
-    {setup}
-    size = out0.size
-    chunks = (size + {chunk} - 1) // {chunk}
-    first = chunks * part // parts * {chunk}
-    for i in range(first, min(size, chunks * (part + 1) // parts * {chunk})):
-        {results} = formula({values})
+# Indices are unsigned: a signed one may count from an array's end, and loops over such are slow.
+_MAP = """
+def {name}(part, parts, channels, length, {arguments}):
+    {numbers}
+    pieces = (length + {chunk} - 1) // {chunk}
+    units = out0.size // length * pieces
+    for unit in range(units * part // parts, units * (part + 1) // parts):
+        channel = unit // pieces % channels
+        {channel_numbers}
+        start = unit // pieces * length
+        first = start + unit % pieces * {chunk}
+        start, end = uint64(start), uint64(min(first + {chunk}, start + length))
+        for i in range(uint64(first), end):
+            {results} = formula({values})
 """
 
+# Each block of places adds up numbers of its own; their number depends on the shape alone.
+_SUMS = """
+def {name}(part, parts, channels, length, sums, {arguments}):
+    {numbers}
+    blocks = sums.shape[1]
+    pieces = (length + {chunk} - 1) // {chunk}
+    places = in0.size // (channels * length) * pieces
+    for block in range(blocks * part // parts, blocks * (part + 1) // parts):
+        sums[:, block] = 0
+        for place in range(places * block // blocks, places * (block + 1) // blocks):
+            for channel in range(channels):
+                {channel_numbers}
+                start = (place // pieces * channels + channel) * length
+                first = start + place % pieces * {chunk}
+                start, end = uint64(start), uint64(min(first + {chunk}, start + length))
+                {before}
+                for i in range(uint64(first), end):
+                    {results} = formula({values})
+                    {add}
+                {after}
+"""
 
-@overload(elementwise.where, inline="always")
-def _where(condition, a, b):
-    return lambda condition, a, b: a if condition else b
-
-
-@register_pass(mutates_CFG=False, analysis_only=False)
-class _SinglePrecision(FunctionPass):
-    """Turn the numbers that a formula names into float32, and functions into compiled ones.
-
-    numba takes the 0.5 of ``0.5 * x`` for a double, and would compute all that follows in doubles;
-    in NumPy, and in every formula's author's mind, it takes the type of x.
-    """
-
-    _name = "minicaffe_single_precision"
-
-    def __init__(self):
-        FunctionPass.__init__(self)
-
-    def run_pass(self, state) -> bool:
-        for block in state.func_ir.blocks.values():
-            for assignment in block.find_insts(ir.Assign):
-                source = assignment.value
-                if isinstance(source, (ir.Const, ir.Global, ir.FreeVar)):
-                    assignment.value = _replaced(source)
-        state.func_ir._definitions = build_definitions(state.func_ir.blocks)
-        return True
-
-
-def _replaced(source):
-    value = source.value
-    if type(value) in (int, float):
-        return ir.Const(numpy.float32(value), source.loc)
-    if isinstance(value, FunctionType) and value is not elementwise.where:
-        return ir.Global(value.__name__, _scalar(value), source.loc)
-    return source
-
-
-class _FormulaCompiler(CompilerBase):
-    def define_pipelines(self):
-        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.add_pass_after(_SinglePrecision, IRProcessing)
-        passes.finalize()
-        return [passes]
-
-
-@functools.cache
-def _scalar(function: Callable):
-    """The formula, compiled for single numbers; it is inlined into the loops that use it."""
-    if not isinstance(function, FunctionType):
-        return function  # a universal function: numba knows it
-    return compiled(function, cache=False, pipeline_class=_FormulaCompiler)
-
-
-def fingerprint(function: Callable) -> str | None:
-    """A hash of all that a formula computes, functions and numbers that it names included.
-
-    Returns: None where it depends on something else, of which nothing is known.
-    """
-    try:
-        text = "\n".join(_described(function, set()))
-    except TypeError:
-        return None
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _described(value, seen: set) -> Iterator[str]:
-    if isinstance(value, FunctionType):
-        if value.__module__ not in sys.modules:
-            raise TypeError  # numba imports the module when it loads the code again
-        if value not in seen:
-            seen.add(value)
-            yield value.__module__
-            captured = [cell.cell_contents for cell in value.__closure__ or ()]
-            for part in (value.__code__, *captured, *(value.__defaults__ or ())):
-                yield from _described(part, seen)
-            for name in value.__code__.co_names:
-                if name in value.__globals__:
-                    yield from _described(value.__globals__[name], seen)
-    elif isinstance(value, CodeType):
-        yield from (value.co_code.hex(), repr(value.co_names))
-        for constant in value.co_consts:
-            yield from _described(constant, seen)
-    elif isinstance(value, (numpy.ufunc, ModuleType, BuiltinFunctionType)):
-        yield value.__name__
-    elif value is None or isinstance(value, (bool, int, float, str, tuple, numpy.number)):
-        yield repr(value)
-    else:
-        raise TypeError
+_VALUES = {  # how a formula's input is read: see _kind
+    "array": "in{k}[i]", "one": "one{k}", "number": "in{k}", "channel": "one{k}",
+    "column": "in{k}[i - start]"}
 
 
 def loop(function: Callable, kinds: tuple[str, ...], outs: int):
-    """The compiled loop of a formula.
+    """The compiled loop of ``map``.
 
     Args:
-        kinds: one word for each input: ``array`` (one element for each of the output), ``one`` (an
-            array of one element), ``number``, or ``out0``, ``out1``: the output's own array.
+        kinds: one word for each input: see ``_kind``.
         outs: the number of outputs.
 
-    Returns: a function of the number of threads, the outputs and the inputs that are no outputs.
+    Returns: a function of the number of threads, channels, length, the outputs, and the inputs
+    that are no outputs.
     """
+    results = [f"out{k}" for k in range(outs)]
+    return _made(_MAP, "map", function, kinds, outs, results,
+                 results=", ".join(f"{out}[i]" for out in results))
+
+
+def sums_loop(function: Callable, kinds: tuple[str, ...], outs: int, columns: bool):
+    """The compiled loop of ``sums``.
+
+    Args:
+        kinds, outs: as ``loop`` takes them.
+        columns: whether to sum over the rows, column by column, instead of along each row.
+
+    Returns: a function of the number of threads, channels, length, the partial sums
+    (outs, blocks, C) in float64, and the inputs.
+    """
+    def each(text: str) -> str:
+        return "; ".join(text.format(k=k) for k in range(outs))
+
+    if columns:
+        steps = {"before": "pass", "add": each("sums[{k}, block, i - start] += value{k}"),
+                 "after": "pass"}
+    else:
+        steps = {"before": each("total{k} = 0.0"), "add": each("total{k} += value{k}"),
+                 "after": each("sums[{k}, block, channel] += total{k}")}
+    results = ", ".join(f"value{k}" for k in range(outs))
+    return _made(_SUMS, "column_sums" if columns else "sums", function, kinds, outs, [],
+                 results=results, fastmath={"reassoc"}, **steps)
+
+
+def _made(text: str, name: str, function: Callable, kinds: tuple[str, ...], outs: int,
+          targets: list[str], fastmath=False, **parts: str):
+    """The function of one of the texts above, compiled, for threads to share."""
+    def read(kind: str, place: str) -> str:
+        return "; ".join(f"one{k} = in{k}[{place}]" for k, known in enumerate(kinds)
+                         if known == kind) or "pass"
+
     given = [f"in{k}" for k, kind in enumerate(kinds) if not kind.startswith("out")]
-    values = {"array": "in{}[i]", "one": "one{}", "number": "in{}"}
-    name = "map_" + "_".join((*kinds, "to", str(outs)))
-    source = _LOOP.format(
-        name=name, chunk=CHUNK,
-        arguments=", ".join([f"out{k}" for k in range(outs)] + given),
-        setup="; ".join(f"one{k} = in{k}[0]" for k, kind in enumerate(kinds) if kind == "one")
-              or "pass",
-        results=", ".join(f"out{k}[i]" for k in range(outs)),
-        values=", ".join(values.get(kind, kind + "[i]").format(k)
-                         for k, kind in enumerate(kinds)))
-    names = {"formula": _scalar(function), "__name__": __name__}
+    name = "_".join((name, *kinds, "to", str(outs)))
+    source = text.format(
+        name=name, chunk=CHUNK, arguments=", ".join(targets + given), numbers=read("one", "0"),
+        channel_numbers=read("channel", "channel"),
+        values=", ".join(_VALUES.get(kind, kind + "[i]").format(k=k)
+                         for k, kind in enumerate(kinds)), **parts)
+    names = {"formula": scalar(function), "uint64": numpy.uint64, "__name__": __name__}
     made = from_text(source, name, names, place=loop)
     known = fingerprint(function)
     made.__qualname__ = f"{made.__name__}.{function.__name__.strip('<>')}.{known}"
-    return shared(made, cache=known is not None)
+    return shared(made, cache=known is not None, fastmath=fastmath)
+
+
+@compiled
+def _finish(sums, out, accumulate):
+    """``out = `` the sum of the blocks' sums, or add it."""
+    for channel in range(out.size):
+        total = numpy.float64(out[channel]) if accumulate else 0.0
+        for block in range(sums.shape[0]):
+            total += sums[block, channel]
+        out[channel] = total
 
 
 class Loops:
@@ -164,42 +142,69 @@ class Loops:
     def __init__(self):
         self._loops: dict[tuple, Callable] = {}
 
-    def run(self, function: Callable, threads: int, outs: tuple, inputs: tuple) -> None:
+    def map(self, function: Callable, threads: int, view: tuple[int, int, int], outs: tuple,
+            inputs: tuple) -> None:
         """Set the flat float32 arrays ``outs`` to the function's values at ``inputs``, whose sizes
-        have been checked.
+        have been checked, and which are seen as ``view``, (outer, C, inner).
         """
-        places = [out.__array_interface__["data"][0] for out in outs]
-        kinds, given = [], []
-        for value in inputs:
-            kind = _kind(value, outs[0].size, places)
-            kinds.append(kind)
-            if not kind.startswith("out"):
-                given.append(numpy.float32(value) if kind == "number" else value)
-        key = (_identity(function), tuple(kinds), len(outs))
-        compiled_loop = self._loops.get(key)
-        if compiled_loop is None:
-            compiled_loop = self._loops[key] = loop(function, tuple(kinds), len(outs))
-        compiled_loop(threads if outs[0].size > CHUNK else 1, *outs, *given)
+        channels, length, of_channel = _rows(view)
+        size = outs[0].size
+        kinds, given = _kinds(inputs, size, of_channel, outs)
+        made = self._of(loop, function, kinds, len(outs))
+        made(threads if size > CHUNK else 1, channels, length, *outs, *given)
+
+    def sums(self, function: Callable, workspace, view: tuple[int, int, int], outs: tuple,
+             inputs: tuple, accumulate: bool) -> None:
+        """Set ``outs`` to the function's values, summed over outer and inner of ``view``."""
+        channels, length, of_channel = _rows(view)
+        size, columns = inputs[0].size, of_channel == "column"
+        kinds, given = _kinds(inputs, size, of_channel)
+        made = self._of(sums_loop, function, kinds, len(outs), columns)
+        blocks = max(1, min(size // (4 * CHUNK), 64, view[0] * -(-view[2] // CHUNK)))
+        count = len(outs) * blocks * outs[0].size
+        sums = workspace.floats("sums", 2 * count)[:2 * count].view(numpy.float64)
+        sums = sums.reshape(len(outs), blocks, outs[0].size)
+        made(worth(size), channels, length, sums, *given)
+        for partial, out in zip(sums, outs):
+            _finish(partial, out, accumulate)
+
+    def _of(self, maker: Callable, function: Callable, *form):
+        key = (maker.__name__, identity(function), *form)
+        made = self._loops.get(key)
+        if made is None:
+            made = self._loops[key] = maker(function, *form)
+        return made
 
 
-def _kind(value, size: int, places: list[int]) -> str:
-    if not isinstance(value, numpy.ndarray):
-        return "number"
-    if value.size == size:
-        place = value.__array_interface__["data"][0]
-        # A loop over two names of one memory could not be vectorised, so it gets one name.
-        return f"out{places.index(place)}" if place in places else "array"
-    return "one"
+def _rows(view: tuple[int, int, int]) -> tuple[int, int, str]:
+    """Channels, length of a row, and the kind of an input that has an element for each channel.
+
+    Where only channels follow each other they make up one row, to be run through at full speed.
+    """
+    _, channels, inner = view
+    return (channels, inner, "channel") if inner > 1 else (1, channels, "column")
 
 
-def _identity(function: Callable):
-    """Equal for functions that compute the same: code, its module and what it captured."""
-    if not isinstance(function, FunctionType):
-        return function
-    captured = tuple(_identity(cell.cell_contents) for cell in function.__closure__ or ())
-    identity = function.__code__, id(function.__globals__), captured, function.__defaults__
-    try:
-        hash(identity)
-    except TypeError:
-        return function
-    return identity
+def _kinds(inputs: tuple, size: int, of_channel: str, outs: tuple = ()
+           ) -> tuple[tuple[str, ...], list]:
+    """The kind of each input, and those that a loop is given.
+
+    Kinds: ``array``: an element for each of the output; ``channel``: for each channel;
+    ``column``: for each element of a row; ``one``: an array of one element; ``number``; ``out0``,
+    ``out1``: the output's own array.
+    """
+    # A loop over two names of one memory could not be vectorised, so it gets one name.
+    places = [out.__array_interface__["data"][0] for out in outs]
+    kinds, given = [], []
+    for value in inputs:
+        if not isinstance(value, numpy.ndarray):
+            kind, value = "number", numpy.float32(value)
+        elif value.size == size:
+            place = value.__array_interface__["data"][0]
+            kind = f"out{places.index(place)}" if place in places else "array"
+        else:
+            kind = "one" if value.size == 1 else of_channel
+        kinds.append(kind)
+        if not kind.startswith("out"):
+            given.append(value)
+    return tuple(kinds), given

@@ -1,0 +1,123 @@
+"""Formulas, Python functions of single numbers, as compiled functions."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+from collections.abc import Callable, Iterator
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+
+import numpy
+from numba.core import ir
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.ir_utils import build_definitions
+from numba.core.untyped_passes import IRProcessing
+from numba.extending import overload
+
+from ... import elementwise
+from .jit import compiled
+
+
+@overload(elementwise.where, inline="always")
+def _where(condition, a, b):
+    return lambda condition, a, b: a if condition else b
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _SinglePrecision(FunctionPass):
+    """Turn the numbers that a formula names into float32, and functions into compiled ones.
+
+    numba takes the 0.5 of ``0.5 * x`` for a double, and would compute all that follows in doubles;
+    in NumPy, and in every formula's author's mind, it takes the type of x.
+    """
+
+    _name = "minicaffe_single_precision"
+
+    def __init__(self):
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state) -> bool:
+        for block in state.func_ir.blocks.values():
+            for assignment in block.find_insts(ir.Assign):
+                source = assignment.value
+                if isinstance(source, (ir.Const, ir.Global, ir.FreeVar)):
+                    assignment.value = _replaced(source)
+        state.func_ir._definitions = build_definitions(state.func_ir.blocks)
+        return True
+
+
+def _replaced(source):
+    value = source.value
+    if type(value) in (int, float):
+        return ir.Const(numpy.float32(value), source.loc)
+    if isinstance(value, FunctionType) and value is not elementwise.where:
+        return ir.Global(value.__name__, scalar(value), source.loc)
+    return source
+
+
+class _FormulaCompiler(CompilerBase):
+    def define_pipelines(self):
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.add_pass_after(_SinglePrecision, IRProcessing)
+        passes.finalize()
+        return [passes]
+
+
+@functools.cache
+def scalar(function: Callable):
+    """The formula, compiled for single numbers; it is inlined into the loops that use it."""
+    if not isinstance(function, FunctionType):
+        return function  # a universal function: numba knows it
+    return compiled(function, cache=False, pipeline_class=_FormulaCompiler)
+
+
+def fingerprint(function: Callable) -> str | None:
+    """A hash of all that a formula computes, functions and numbers that it names included.
+
+    Returns: None where it depends on something else, of which nothing is known.
+    """
+    try:
+        text = "\n".join(_described(function, set()))
+    except TypeError:
+        return None
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _described(value, seen: set) -> Iterator[str]:
+    if isinstance(value, FunctionType):
+        if value.__module__ not in sys.modules:
+            raise TypeError  # numba imports the module when it loads the code again
+        if value not in seen:
+            seen.add(value)
+            yield value.__module__
+            captured = [cell.cell_contents for cell in value.__closure__ or ()]
+            for part in (value.__code__, *captured, *(value.__defaults__ or ())):
+                yield from _described(part, seen)
+            for name in value.__code__.co_names:
+                if name in value.__globals__:
+                    yield from _described(value.__globals__[name], seen)
+    elif isinstance(value, CodeType):
+        yield from (value.co_code.hex(), repr(value.co_names))
+        for constant in value.co_consts:
+            yield from _described(constant, seen)
+    elif isinstance(value, (numpy.ufunc, ModuleType, BuiltinFunctionType)):
+        yield value.__name__
+    elif value is None or isinstance(value, (bool, int, float, str, tuple, numpy.number)):
+        yield repr(value)
+    else:
+        raise TypeError
+
+
+def identity(function: Callable):
+    """Equal for functions that compute the same: code, its module and what it captured."""
+    if not isinstance(function, FunctionType):
+        return function
+    captured = tuple(identity(cell.cell_contents) for cell in function.__closure__ or ())
+    key = function.__code__, id(function.__globals__), captured, function.__defaults__
+    try:
+        hash(key)
+    except TypeError:
+        return function
+    return key

@@ -1,0 +1,88 @@
+"""Sums over windows of neighbours, compiled: along one axis, or over the last two."""
+
+from __future__ import annotations
+
+import math
+
+import numpy
+from numpy import float32, int32, uint64
+
+from .jit import compiled
+from .recent import recent
+from .shares import shared
+from .workspace import aligned
+
+_PIECE = 1024  # elements that stay in the nearest cache while all of a window are added
+
+
+@compiled
+def _add(source, begin, target, at, count, adds):
+    """``target[at:at + count]`` = or += ``source[begin:begin + count]``; indices are unsigned, as
+    signed ones may count from the end, and loops over such are slow."""
+    begin, at = uint64(begin), uint64(at)
+    if adds:
+        for i in range(uint64(count)):
+            target[at + i] += source[begin + i]
+    else:
+        for i in range(uint64(count)):
+            target[at + i] = source[begin + i]
+
+
+@shared
+def _along(part, parts, x, out, channels, inner, size):
+    """x, out: flat (outer, channels, inner); the window lies along the channels."""
+    reach, pieces = size // 2, (inner + _PIECE - 1) // _PIECE
+    units = x.size // (channels * inner) * pieces
+    for unit in range(units * part // parts, units * (part + 1) // parts):
+        first = unit % pieces * _PIECE
+        count, start = min(_PIECE, inner - first), unit // pieces * channels * inner + first
+        for c in range(channels):
+            lowest = max(c - reach, 0)
+            for other in range(lowest, min(c + reach + 1, channels)):
+                _add(x, start + other * inner, out, start + c * inner, count, other > lowest)
+
+
+@shared
+def _within(part, parts, x, out, width, size, place, scratch):
+    """x, out: flat (planes, height, width).
+
+    A step to the next row or column is a shift of the flat plane: by ``width``, or by one where
+    that does not lead into another row.  place: the column of each element of a plane.
+    """
+    reach, area, nothing = size // 2, place.size, float32(0)
+    total = scratch[part]
+    planes = x.size // area
+    for plane in range(planes * part // parts, planes * (part + 1) // parts):
+        start = plane * area
+        _add(x, start, total, 0, area, False)
+        for step in range(width, min(reach * width + 1, area), width):
+            _add(x, start + step, total, 0, area - step, True)
+            _add(x, start, total, step, area - step, True)
+        _add(total, 0, out, start, area, False)
+        begin = uint64(start)
+        for step in range(1, min(reach, width - 1) + 1):
+            shift, last = uint64(step), int32(width - step)
+            for i in range(uint64(area - step)):  # with the element to the right
+                out[begin + i] += total[i + shift] if place[i] < last else nothing
+            for i in range(uint64(area - step)):  # and that one with it
+                out[begin + shift + i] += total[i] if place[i] < last else nothing
+
+
+def along(threads: int, x, out, size: int, axis: int) -> None:
+    """The sum over a window of ``size`` along one axis."""
+    _along(threads, x.reshape(-1), out.reshape(-1), x.shape[axis], math.prod(x.shape[axis + 1:]),
+           size)
+
+
+@recent
+def _columns(height: int, width: int) -> numpy.ndarray:
+    """The column of each element of a flat plane."""
+    return numpy.tile(numpy.arange(width, dtype=int32), height)
+
+
+def within(workspace, threads: int, x, out, size: int) -> None:
+    """The sum over a square of ``size`` by ``size`` elements of the last two axes."""
+    place = _columns(*x.shape[-2:])
+    room = threads * aligned(place.size)
+    scratch = workspace.floats("neighbours", room)[:room].reshape(threads, -1)
+    _within(threads, x.reshape(-1), out.reshape(-1), x.shape[-1], size, place, scratch)

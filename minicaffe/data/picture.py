@@ -1,0 +1,146 @@
+"""One picture: decoded, turned upright, and brought to the colours and the size that are asked."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import numpy
+
+from ..errors import FileFormatError, MinicaffeError, ParameterError
+from ..proto.files import existing_file
+from .files import reading
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
+            ".pbm")
+PIXELS = 2**26  # of one picture: 67 million; a file of a few bytes can claim billions
+_REMOVE = "save it anew, or remove it."
+_TRANSPARENT = ("RGBA", "RGBa", "LA", "La", "PA")
+_GREY = ("1", "L", "LA", "La")
+
+
+class MissingPackageError(MinicaffeError, ImportError):
+    """An optional package that is needed for what was asked and is not installed."""
+
+
+def read_picture(path: str | os.PathLike, channels: int, height: int, width: int) -> numpy.ndarray:
+    """The picture of a file as uint8 (C, H, W): 1 channel is grey, 3 are B, G, R.
+
+    See ``decode`` for how it is brought to that size.
+
+    Errors: MissingFileError, UnreadableFileError; FileFormatError for what is no picture;
+    ParameterError for a size that no picture can have; MissingPackageError without Pillow.
+    """
+    check_size((channels, height, width))
+    path = existing_file(path)
+    with reading(path):
+        data = path.read_bytes()
+    return numpy.ascontiguousarray(decode(data, str(path), (channels, height, width)))
+
+
+def check_size(size: tuple[int, int, int]) -> None:
+    """Errors: ParameterError unless (C, H, W) is a size that pictures can be brought to."""
+    channels, height, width = size
+    if channels not in (1, 3):
+        raise ParameterError("pictures", "1 channel (grey) or 3 (blue, green, red)", channels)
+    if height < 1 or width < 1 or height * width > PIXELS:
+        raise ParameterError("pictures", f"a height and a width of 1 or more, and at most {PIXELS} "
+                             "pixels", f"{height} x {width}")
+
+
+def decode(data: bytes, where: str, size: tuple[int, int, int] | None = None) -> numpy.ndarray:
+    """The picture in the bytes of a file as uint8 (C, H, W), channels in the order B, G, R.
+
+    It is turned as its EXIF orientation says; what is transparent is laid on white; 16 bits
+    become 8; of several frames the first is taken.  For another size it is cut to the new aspect
+    ratio, evenly on both sides, and scaled, each new pixel a weighted mean of all the old ones
+    around it (bilinear, antialiased).  Without ``size`` it keeps its own: 1 channel if grey,
+    else 3.
+
+    Errors: FileFormatError, naming ``where``, for anything else than a whole picture of at most
+    PIXELS pixels; MissingPackageError without Pillow.
+    """
+    pillow = _pillow()
+    if not data:
+        raise FileFormatError(where, "a picture", "an empty file", _REMOVE)
+    try:
+        with pillow.open(io.BytesIO(data)) as image:
+            if image.width * image.height > PIXELS:
+                raise FileFormatError(where, f"a picture of at most {PIXELS} pixels",
+                                      f"{image.width} x {image.height}", "make it smaller.")
+            if size:  # a JPEG is decoded at a half, a quarter or an eighth where that is enough
+                image.draft(None, (2 * max(size[1:]),) * 2)
+            image.load()  # here, for a second call after a failure would not fail again
+            return _array(pillow, image, where, size)
+    except MinicaffeError:
+        raise
+    except pillow.UnidentifiedImageError:
+        raise FileFormatError(where, "a picture", "something else, or only its beginning",
+                              _REMOVE) from None
+    except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
+        raise FileFormatError(where, f"a picture of at most {PIXELS} pixels", error,
+                              "make it smaller.") from None
+    except Exception as error:  # decoders raise whatever a broken file leads them to
+        raise FileFormatError(where, "a whole picture", f"a damaged one ({error})",
+                              _REMOVE) from error
+
+
+def _pillow():
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MissingPackageError("pictures", "Pillow is not installed",
+                                  hint="pip install 'minicaffe[images]'") from None
+    return Image
+
+
+def _array(pillow, image, where: str, size: tuple[int, int, int] | None) -> numpy.ndarray:
+    grey = image.mode in _GREY or image.mode.startswith("I")
+    mode = ("L" if grey else "RGB") if size is None else "L" if size[0] == 1 else "RGB"
+    image = _upright(pillow, image)
+    image = _opaque(pillow, _eight_bits(pillow, image, where))
+    if image.mode != mode:
+        image = image.convert(mode)
+    if size and image.size != (size[2], size[1]):
+        image = image.crop(_centre(*image.size, size[2] / size[1]))
+        image = image.resize((size[2], size[1]), pillow.Resampling.BILINEAR)
+    pixels = numpy.asarray(image)
+    return pixels[None] if mode == "L" else pixels[:, :, ::-1].transpose(2, 0, 1)
+
+
+def _upright(pillow, image):
+    """The picture turned or mirrored as its EXIF orientation, 1 to 8, says."""
+    turns = pillow.Transpose
+    turn = {2: turns.FLIP_LEFT_RIGHT, 3: turns.ROTATE_180, 4: turns.FLIP_TOP_BOTTOM,
+            5: turns.TRANSPOSE, 6: turns.ROTATE_270, 7: turns.TRANSVERSE, 8: turns.ROTATE_90}
+    try:
+        orientation = image.getexif().get(0x0112)
+    except Exception:  # broken EXIF data: the pixels may be well
+        orientation = None
+    return image.transpose(turn[orientation]) if orientation in turn else image
+
+
+def _eight_bits(pillow, image, where: str):
+    """Grey values of 16 bits as 8; every other picture as it is."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = numpy.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise FileFormatError(where, "a picture of 8 or 16 bits a channel", "one of 32", _REMOVE)
+    return pillow.fromarray(((values.astype(numpy.uint32) + 128) // 257).astype(numpy.uint8))
+
+
+def _opaque(pillow, image):
+    """A transparent picture laid on white; every other as it is."""
+    if image.mode not in _TRANSPARENT and "transparency" not in image.info:
+        return image
+    image = image.convert("RGBA")
+    return pillow.alpha_composite(pillow.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def _centre(width: int, height: int, ratio: float) -> tuple[int, int, int, int]:
+    """The largest box of ``ratio`` = its width / its height in the middle of a picture."""
+    wide = min(width, max(1, round(height * ratio)))
+    high = min(height, max(1, round(width / ratio)))
+    left, top = (width - wide) // 2, (height - high) // 2
+    return left, top, left + wide, top + high

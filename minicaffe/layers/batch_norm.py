@@ -1,0 +1,115 @@
+"""BatchNorm: bring each channel to mean 0 and variance 1."""
+
+from __future__ import annotations
+
+from ..layer import TEST
+from .broadcast import _KeepsInput, along
+from .scale import multiply
+
+
+def deviation_and_square(x, origin):
+    """``x - origin`` and its square."""
+    d = x - origin
+    return d, d * d
+
+
+def normalized(x, mean, factor):
+    """``(x - mean) * factor``."""
+    return (x - mean) * factor
+
+
+def gradient_and_product(dy, x, mean, factor):
+    """``dy`` and ``dy * y``."""
+    return dy, dy * ((x - mean) * factor)
+
+
+def normalized_backward(dy, x, mean, factor, mean_dy, mean_dy_y):
+    """``(dy - mean_dy - mean_dy_y * y) * factor``."""
+    return (dy - mean_dy - mean_dy_y * ((x - mean) * factor)) * factor
+
+
+class BatchNorm(_KeepsInput):
+    """``y = (x - mean) / sqrt(variance + eps)``, channel by channel; Scale behind it learns more.
+
+    In TRAIN mean and variance are those of the m elements that a channel has in the batch, and
+    ``dx = (dy - mean of dy - y * mean of dy * y) / sqrt(variance + eps)``.  Each pass adds them to
+    the blobs: ``blob = moving_average_fraction * blob + (mean, m / (m - 1) * variance, 1)``.
+    In TEST, or with ``use_global_stats``, mean and variance are the first two blobs over the third,
+    and ``dx = dy / sqrt(variance + eps)``.
+
+    Bottom: x (N, C, ...), or (N,): one channel.  Top: y, the same; may be in place.
+    Params: use_global_stats (in TEST true), moving_average_fraction (0.999), eps (1e-5).
+    Blobs: sums of means (C,), of variances (C,), of weights (1,).  They are measured, not learned.
+    Source: Ioffe and Szegedy (2015).
+    """
+
+    bottoms = tops = 1
+
+    def setup(self, bottom, top):
+        param = self.param.batch_norm_param
+        self.uses_blobs = self.phase == TEST
+        if param.HasField("use_global_stats"):
+            self.uses_blobs = param.use_global_stats
+        if self.uses_blobs:
+            self.backward_reads = ()
+        self.channels = self._channels(bottom[0])
+        for size in (self.channels, self.channels, 1):
+            self.add_blob((size,))
+
+    def _channels(self, x) -> int:
+        self.expect(len(x.shape) > 0, "a bottom of 1 or more axes", x.shape)
+        return x.shape[1] if len(x.shape) > 1 else 1
+
+    def reshape(self, bottom, top):
+        super().reshape(bottom, top)
+        x = bottom[0].shape
+        self.expect(self._channels(bottom[0]) == self.channels,
+                    f"{self.channels} channels, as when its statistics were made", x)
+        self.along = along(1, x[1:2], x)
+        self.mean, self.factor, self.first, self.second = (
+            self.buffer(self.along) for _ in range(4))
+
+    def forward(self, bottom, top):
+        if self.uses_blobs:
+            self._read_blobs()
+        elif bottom[0].count:
+            self._measure(bottom[0].data)
+        self.run(normalized, bottom, top, self.mean, self.factor)
+
+    def _read_blobs(self) -> None:
+        mean, variance, weight = (blob.data for blob in self.parameters)
+        scale = (weight != 0) / self.xp.where(weight == 0, 1, weight)  # nothing measured: all are 0
+        self.mean[...] = (scale * mean).reshape(self.along)
+        self._set_factor((scale * variance).reshape(self.along))
+
+    def _set_factor(self, variance) -> None:
+        self.factor[...] = 1 / self.xp.sqrt(variance + self.param.batch_norm_param.eps)
+
+    def _measure(self, x) -> None:
+        """Mean and variance of the batch, to use now and to add to the blobs."""
+        # One pass over x suffices, without cancellation, if an element of the channel is the
+        # origin: variance = mean of (x - origin)^2 - (mean of (x - origin))^2
+        origin = x[tuple(slice(size) for size in self.along)].copy()
+        self.backend.sums(deviation_and_square, (self.first, self.second), x, origin)
+        m = x.size // self.channels
+        shift = self.first / m
+        variance = self.xp.maximum(self.second / m - shift * shift, 0)
+        self.mean[...] = origin + shift
+        self._set_factor(variance)
+        fraction = self.param.batch_norm_param.moving_average_fraction
+        for blob, value in zip(self.parameters,
+                               (self.mean, m / max(m - 1, 1) * variance, self.xp.ones(1))):
+            blob.data[...] = fraction * blob.data + value.reshape(blob.shape)
+
+    def backward(self, top, propagate_down, bottom):
+        if not propagate_down[0]:
+            return
+        x, dy, dx = self.input(bottom), top[0].diff, bottom[0].diff
+        if self.uses_blobs:
+            self.backend.map(multiply, dx, dy, self.factor)
+            return
+        means = self.first, self.second
+        self.backend.sums(gradient_and_product, means, dy, x, self.mean, self.factor)
+        for mean in means:
+            mean /= max(1, x.size // self.channels)
+        self.backend.map(normalized_backward, dx, dy, x, self.mean, self.factor, *means)

@@ -1,0 +1,115 @@
+"""Eltwise: several blobs of one shape made one, element by element."""
+
+from __future__ import annotations
+
+from ..elementwise import maximum, where
+from ..errors import ParameterError
+from ..layer import Layer
+from ..proto import EltwiseParameter
+
+PROD, SUM, MAX = EltwiseParameter.PROD, EltwiseParameter.SUM, EltwiseParameter.MAX
+
+
+def weighted_sum(a, b, p, q):
+    """``p * a + q * b``."""
+    return p * a + q * b
+
+
+def product(a, b):
+    """``a * b``."""
+    return a * b
+
+
+def quotient(y, x, dy):
+    """``y / x * dy``."""
+    return y / x * dy
+
+
+def larger(a, b):
+    """The larger of two numbers, and its index, 0 or 1; 1 where they are equal."""
+    return maximum(a, b), where(a > b, 0, 1)
+
+
+def larger_still(y, winner, x, k):
+    """The same of the largest number so far and number k; k has to be larger to win."""
+    return maximum(y, x), where(x > y, k, winner)
+
+
+def if_winner(winner, dy, k):
+    """``dy`` where number k has won, else 0."""
+    return where(winner == k, dy, 0)
+
+
+class Eltwise(Layer):
+    """The sum, the product or the maximum of its bottoms, element by element.
+
+    SUM: ``y = sum over k of coeff_k * x_k``;  ``dx_k = coeff_k * dy``
+    PROD: ``y = product over k of x_k``;  ``dx_k = dy * product over j != k of x_j``, or
+    ``dx_k = dy * y / x_k`` without stable_prod_grad: faster for many bottoms, NaN where x_k is 0
+    MAX: ``y = max over k of x_k``;  ``dx_k = dy if x_k is the maximum else 0``
+
+    The gradient of a maximum goes to one bottom alone: among equal ones to the first, but to the
+    second where the first two are equal, as in Caffe.
+
+    Bottom: x_k, two or more of one shape.  Top: y, the same.
+    Params: operation (SUM), coeff (1 for each bottom; of a SUM, a MAX ignores it),
+    stable_prod_grad (true).
+    """
+
+    bottoms = (2, None)
+    tops = 1
+
+    def setup(self, bottom, top):
+        param = self.param.eltwise_param
+        self.operation = param.operation
+        self.coeff = list(param.coeff) or [1.0] * len(bottom)
+        if len(self.coeff) != len(bottom):
+            raise ParameterError(self.where, f"one coeff for each of {len(bottom)} bottoms, or "
+                                 "none", len(self.coeff))
+        if param.coeff and self.operation == PROD:
+            raise ParameterError(self.where, "no coeff for PROD", list(param.coeff),
+                                 "only a SUM is weighted.")
+        self.stable = param.stable_prod_grad
+        self.backward_reads = () if self.operation != PROD else (
+            ("bottom",) if self.stable else ("bottom", "top"))
+
+    def reshape(self, bottom, top):
+        for x in bottom[1:]:
+            self.expect(x.shape == bottom[0].shape, "bottoms of one shape",
+                        f"{bottom[0].shape} and {x.shape}")
+        top[0].reshape_like(bottom[0])
+        if self.operation == MAX:
+            self.winner = self.buffer(bottom[0].shape)
+
+    def forward(self, bottom, top):
+        run, y, (a, b, *others) = self.backend.map, top[0].data, [x.data for x in bottom]
+        if self.operation == SUM:
+            p, q, *coeff = self.coeff
+            run(weighted_sum, y, a, b, p, q)
+            for x, c in zip(others, coeff):
+                run(weighted_sum, y, y, x, 1, c)
+        elif self.operation == PROD:
+            run(product, y, a, b)
+            for x in others:
+                run(product, y, y, x)
+        else:
+            run(larger, (y, self.winner), a, b)
+            for k, x in enumerate(others, 2):
+                run(larger_still, (y, self.winner), y, self.winner, x, k)
+
+    def backward(self, top, propagate_down, bottom):
+        dy = top[0].diff
+        for k, x in enumerate(bottom):
+            if not propagate_down[k]:
+                continue
+            if self.operation == SUM:
+                self.backend.map(product, x.diff, dy, self.coeff[k])
+            elif self.operation == MAX:
+                self.backend.map(if_winner, x.diff, self.winner, dy, k)
+            elif self.stable:
+                first, *others = (other.data for j, other in enumerate(bottom) if j != k)
+                self.backend.map(product, x.diff, dy, first)
+                for other in others:
+                    self.backend.map(product, x.diff, x.diff, other)
+            else:
+                self.backend.map(quotient, x.diff, top[0].data, x.data, dy)

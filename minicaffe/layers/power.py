@@ -1,0 +1,78 @@
+"""Power: shift, scale and raise to a power."""
+
+from __future__ import annotations
+
+from ..elementwise import power
+from ..layer import Layer
+
+
+def linear(x, scale, shift):
+    """``shift + scale * x``."""
+    return shift + scale * x
+
+
+def scaled(dy, scale):
+    """``scale * dy``."""
+    return scale * dy
+
+
+def powered(x, exponent, scale, shift):
+    """``(shift + scale * x) ^ exponent``."""
+    return power(shift + scale * x, exponent)
+
+
+def powered_backward(x, dy, exponent, scale, shift):
+    """``exponent * scale * (shift + scale * x) ^ (exponent - 1) * dy``."""
+    return exponent * scale * power(shift + scale * x, exponent - 1) * dy
+
+
+class Power(Layer):
+    """``y = z ^ power``;  ``dx = power * scale * z ^ (power - 1) * dy``
+
+    ``z = shift + scale * x``
+
+    With a power or a scale of 0, y is a constant (``0 ^ 0`` is 1) and dx is 0, for any x.  y is
+    NaN where z is below 0 and the power is not whole.
+
+    Bottom: x, any shape.  Top: y, the same; may be in place.
+    Params: power (1), scale (1), shift (0).
+    """
+
+    bottoms = tops = 1
+    in_place = True
+
+    def setup(self, bottom, top):
+        param = self.param.power_param
+        self.power, self.scale, self.shift = param.power, param.scale, param.shift
+        self.is_constant = self.power * self.scale == 0
+        self.is_linear = self.power == 1
+        self.backward_reads = () if self.is_constant or self.is_linear else ("bottom",)
+        # in place a power can lose the sign of x, so that backward needs a copy
+        self.copies = bool(self.backward_reads) and bottom[0] is top[0]
+
+    def reshape(self, bottom, top):
+        top[0].reshape_like(bottom[0])
+        self.x = self.buffer(bottom[0].shape) if self.copies else None
+
+    def forward(self, bottom, top):
+        x, y = bottom[0].data, top[0].data
+        if self.copies:
+            self.x[...] = x
+        if self.is_constant:
+            y[...] = power(self.shift, self.power)
+        elif self.is_linear:
+            self.backend.map(linear, y, x, self.scale, self.shift)
+        else:
+            self.backend.map(powered, y, x, self.power, self.scale, self.shift)
+
+    def backward(self, top, propagate_down, bottom):
+        if not propagate_down[0]:
+            return
+        dx, dy = bottom[0].diff, top[0].diff
+        if self.is_constant:
+            dx[...] = 0
+        elif self.is_linear:
+            self.backend.map(scaled, dx, dy, self.scale)
+        else:
+            self.backend.map(powered_backward, dx, self.x if self.copies else bottom[0].data, dy,
+                             self.power, self.scale, self.shift)

@@ -1,0 +1,226 @@
+"""``minicaffe plot``: the curves of a training, or of several, from their log files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ..errors import FileFormatError, MinicaffeError, ParameterError
+from ..proto.files import atomic_write, existing_file
+
+DESCRIPTION = """\
+Draw loss, accuracy and learning rate over the iterations, from what "train --log FILE" wrote.
+
+Several log files are drawn into the same panels, to compare their trainings by name.
+"""
+
+EPILOG = """\
+examples:
+  COMMAND training.jsonl
+  COMMAND training.jsonl -o training.svg
+  COMMAND small.jsonl large.jsonl --names "16 filters,64 filters" -o compared.png
+
+Exit status: 0 done, 2 a mistake in the options or files.
+"""
+
+FORMATS = ("png", "svg", "pdf")
+OTHERS = ("iteration", "seconds", "net", "images_per_second")  # numbers that are no curve
+PANELS = ("loss", "accuracy", "test output", "learning rate")
+COLOURS = ("#1f6fb4", "#e0662f", "#2f9150", "#9a4fb5", "#c23a4b", "#7a6a55", "#2aa3a3", "#b5912a")
+
+Curves = dict[str, dict[str, dict[int, float]]]  # panel -> curve -> iteration -> value
+
+
+def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The options of this command."""
+    parser.set_defaults(run=run)
+    parser.add_argument("logs", nargs="+", metavar="LOG.jsonl", help="a log file of train --log")
+    parser.add_argument("-o", "--output", metavar="FILE", help="the .png, .svg or .pdf to write "
+                        "(default: the first log's name with .png)")
+    parser.add_argument("--names", metavar="A,B,...", help="what to call the trainings (default: "
+                        "the names of their log files)")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw the logs; returns the exit status."""
+    names = options.names.split(",") if options.names else _names(options.logs)
+    if len(set(names)) != len(options.logs):
+        raise ParameterError("--names", f"{len(options.logs)} different names, one for each log",
+                             ", ".join(names))
+    output = options.output or str(Path(options.logs[0]).with_suffix(".png"))
+    draw_runs({name: read_log(log) for name, log in zip(names, options.logs)}, output)
+    print(output)
+    return 0
+
+
+def _names(logs: list[str]) -> list[str]:
+    """Short names of log files: without folders, where that tells them apart."""
+    stems = [Path(log).stem for log in logs]
+    return stems if len(set(stems)) == len(stems) else logs
+
+
+def read_log(path: str | Path) -> list[dict]:
+    """The events of a log file.
+
+    A last line that is damaged, as a training that was killed leaves it, is passed over.
+
+    Errors: MissingFileError; FileFormatError, naming the line, for what is no log.
+    """
+    path = existing_file(path)
+    lines = path.read_bytes().split(b"\n")
+    events = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+        except ValueError:
+            if events and not any(map(bytes.strip, lines[number:])):
+                break
+            event = None
+        if not (isinstance(event, dict) and "event" in event
+                and isinstance(event.get("iteration"), int)):
+            shown = line.decode(errors="replace").strip()
+            raise FileFormatError(f"{path}:{number}", 'an event of a training, such as {"event": '
+                                  '"train", "iteration": 0, ...}', f"'{shown[:40]}'",
+                                  "train --log FILE writes such a file.")
+        events.append(event)
+    return events
+
+
+def draw(events: Iterable[dict], path: str | Path) -> None:
+    """Draw the curves of one training into a PNG, SVG or PDF file, whole or not at all.
+
+    Args:
+        events: {"event": "train" or "test", "iteration": ..., and its numbers}; other events
+            are passed over.  Where the iterations begin anew, as after a restore, the later ones
+            count.
+
+    Errors: as ``draw_runs``.
+    """
+    draw_runs({"": events}, path)
+
+
+def draw_runs(runs: Mapping[str, Iterable[dict]], path: str | Path) -> None:
+    """Draw the curves of several trainings by name.
+
+    Errors: MinicaffeError without matplotlib; ParameterError for a file of another kind, or where
+    there is nothing to draw; OSError where the file cannot be written.
+    """
+    kind = Path(path).suffix.lower().removeprefix(".")
+    if kind not in FORMATS:
+        raise ParameterError("plot", f"a file name that ends in {', '.join(FORMATS)}",
+                             f"'{path}'")
+    curves = {name: curves_of(events) for name, events in runs.items()}
+    figure = _figure(curves)
+    with atomic_write(path) as file:
+        figure.savefig(file, format=kind, dpi=120)
+
+
+def curves_of(events: Iterable[dict]) -> Curves:
+    """The numbers of a training by panel and curve, in the order of the iterations."""
+    curves: Curves = {}
+    latest = -1
+    for event in events:
+        kind, iteration = event.get("event"), event.get("iteration")
+        if kind not in ("train", "test"):
+            continue
+        if iteration < latest:
+            _cut(curves, iteration)
+        latest = iteration
+        for name, value in event.items():
+            if name in OTHERS or "[" in name or not isinstance(value, int | float):
+                continue
+            panel, curve = _place(kind, name, event.get("net", 0))
+            curves.setdefault(panel, {}).setdefault(curve, {})[iteration] = value
+    return curves
+
+
+def _cut(curves: Curves, iteration: int) -> None:
+    """Forget what was after an iteration from which the training went on anew."""
+    for panel in list(curves):
+        cut = {name: {k: value for k, value in curve.items() if k < iteration}
+               for name, curve in curves.pop(panel).items()}
+        if any(cut.values()):
+            curves[panel] = {name: curve for name, curve in cut.items() if curve}
+
+
+def _place(kind: str, name: str, net: int) -> tuple[str, str]:
+    """The panel and the curve that a number of an event belongs to."""
+    if name == "lr":
+        return "learning rate", "learning rate"
+    name = name.removeprefix("test_")
+    panel = next((panel for panel in PANELS[:2] if panel in name), "test output")
+    return panel, f"{kind} {name}" + (f" of net {net}" if net else "")
+
+
+# ------------------------------------------------------------------------------------- the figure
+
+def _figure(runs: Mapping[str, Curves]):
+    """A matplotlib figure: a panel for each kind of number, with one axis of iterations."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MinicaffeError("plot", "matplotlib is not installed",
+                             hint="pip install 'minicaffe[plot]'") from None
+    panels = [panel for panel in PANELS if any(curves.get(panel) for curves in runs.values())]
+    if not panels:
+        raise ParameterError("plot", "events with numbers to draw", "none",
+                             "a training writes the first at its first display.")
+    heights = [0.45 if panel == "learning rate" else 1 for panel in panels]
+    figure = Figure(figsize=(8, 2.9 * sum(heights) + 0.6), layout="constrained")
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for panel, ax in zip(panels, axes):
+        _panel(ax, panel, runs)
+    axes[-1].set_xlabel("iteration")
+    return figure
+
+
+def _panel(ax, panel: str, runs: Mapping[str, Curves]) -> None:
+    """One panel: test curves with dots at their tests, those of the training thin below them."""
+    several = len(runs) > 1
+    number = 0
+    for r, (run, curves) in enumerate(runs.items()):
+        for name, curve in sorted(curves.get(panel, {}).items()):
+            colour = COLOURS[(r if several else number) % len(COLOURS)]
+            number += 1
+            tested = name.startswith("test")
+            style = {"linewidth": 1.8} if tested else {"linewidth": 1.1, "alpha": 0.75}
+            if tested or len(curve) == 1:
+                style.update(marker="o", markersize=3)
+            if several and not tested and panel != "learning rate":
+                style["linestyle"] = (0, (3, 1.5))
+            ax.plot(list(curve), list(curve.values()), color=colour,
+                    label=_label(run, panel, name, curve), **style)
+    _scale(ax, panel, [value for curves in runs.values() for curve in curves.get(panel, {}).values()
+                       for value in curve.values()])
+    ax.set_ylabel(panel)
+    ax.grid(True, which="major", color="#dddddd", linewidth=0.6)
+    ax.set_axisbelow(True)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    if panel != "learning rate":
+        ax.legend(frameon=False, fontsize="small",
+                  loc="lower right" if panel == "accuracy" else "upper right")
+
+
+def _label(run: str, panel: str, name: str, curve: Mapping[int, float]) -> str:
+    """What the legend says of a curve: its last value too."""
+    last = curve[max(curve)]
+    value = f"{100 * last:.2f} %" if panel == "accuracy" else f"{last:.4g}"
+    return f"{run}: {name} {value}".removeprefix(": ")
+
+
+def _scale(ax, panel: str, values: list[float]) -> None:
+    """Logarithmic for rates, and for losses that fall far; per cent for accuracies."""
+    positive = [value for value in values if 0 < value < math.inf]
+    if panel == "accuracy":
+        from matplotlib.ticker import PercentFormatter
+        ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    elif positive and (panel == "learning rate"
+                       or panel == "loss" and max(positive) > 30 * min(positive)):
+        ax.set_yscale("log")

@@ -1,0 +1,55 @@
+"""The ``minicaffe`` command: what it knows, and that it answers at once."""
+
+import subprocess
+import sys
+
+import pytest
+
+from minicaffe import cli
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plot", "--help"], ["classify", "--help"],
+                                       ["show", "--help"]])
+def test_help_waits_for_nothing_heavy(arguments):
+    heavy = ("numba", "h5py", "tqdm", "matplotlib", "PIL", "minicaffe.solvers")
+    code = ("import sys; from minicaffe import cli\n"
+            f"try: cli.main({arguments})\n"
+            f"finally: print([name for name in {heavy} if name in sys.modules], file=sys.stderr)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith("usage: minicaffe")
+    assert done.stderr.strip() == "[]"
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--help"])
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    for command in ("train", "classify", "show", "plot"):
+        assert f"\n    {command} " in said
+
+
+@pytest.mark.parametrize("command", list(cli.COMMANDS))
+def test_every_command_has_help_with_examples_of_its_own(capsys, command):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([command, "--help"])
+    said = capsys.readouterr().out
+    assert caught.value.code == 0 and f"examples:\n  minicaffe {command}" in said
+    assert "COMMAND" not in said
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ([], "the following arguments are required: COMMAND"),
+    (["clasify"], "invalid choice: 'clasify'"),
+    (["plot"], "the following arguments are required: LOG.jsonl")])
+def test_what_is_no_command_is_told(capsys, arguments, message):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_the_command_takes_its_arguments_from_the_system(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["minicaffe", "--version"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().out.startswith("minicaffe ")

@@ -1,0 +1,184 @@
+"""``train.py`` on other data than the digits, with parts held out, resumed and fine-tuned."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minicaffe.proto import NetParameter
+from minicaffe.proto.text import read_text
+from minicaffe.tools import models
+
+from .test_train import accuracy_of, states, train  # noqa: F401  (a fixture)
+
+DATA_NET = """
+layer { name: "d" type: "Data" top: "data" top: "label" include { phase: TRAIN }
+  transform_param { scale: 0.0078125 mean_value: 128 }
+  data_param { source: "train_lmdb" batch_size: 16 backend: LMDB } }
+layer { name: "d" type: "Data" top: "data" top: "label" include { phase: TEST }
+  transform_param { scale: 0.0078125 mean_value: 128 }
+  data_param { source: "test_lmdb" batch_size: 10 backend: LMDB } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy"
+  include { phase: TEST } }
+"""
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of pictures of three classes, which differ in where they are bright."""
+    rng = np.random.default_rng(0)
+    for k, name in enumerate(("left", "middle", "right")):
+        folder = tmp_path / "pictures" / name
+        folder.mkdir(parents=True)
+        for i in range(20):
+            picture = rng.integers(0, 90, (12, 15, 3), dtype=np.uint8)
+            picture[:, 5 * k:5 * k + 5] += 160
+            Image.fromarray(picture).save(folder / f"{i}.png")
+    return tmp_path / "pictures"
+
+
+def events(log):
+    return [json.loads(line) for line in Path(log).read_text().splitlines()]
+
+
+def test_a_folder_of_pictures_makes_the_net_for_its_classes(train, pictures):  # noqa: F811
+    status, lines, _ = train("--data", pictures, "--iterations", 60, "--batch-size", 16)
+    assert status == 0 and accuracy_of(lines) > 0.9
+    assert any(line.split()[:2] == ["0", "left"] or line.split()[:1] == ["left"] for line in lines)
+    assert Path("snapshots/digits_labels.txt").read_text().split() == ["left", "middle", "right"]
+    deployed = read_text("snapshots/digits_deploy.prototxt", NetParameter)
+    assert deployed.layer[-1].type == "Softmax"
+    assert [layer.inner_product_param.num_output for layer in deployed.layer
+            if layer.name == "ip2"] == [3]
+
+
+def test_image_size_gives_pictures_and_net_another_size(train, pictures):  # noqa: F811
+    assert train("--data", pictures, "--iterations", 5, "--image-size", "12x16")[0] == 0
+    deployed = read_text("snapshots/digits_deploy.prototxt", NetParameter)
+    assert list(deployed.layer[0].input_param.shape[0].dim) == [1, 1, 12, 16]
+
+
+def test_data_takes_the_place_of_data_layers(train, pictures):  # noqa: F811
+    Path("net.prototxt").write_text(DATA_NET)
+    status, lines, _ = train("--model", "net.prototxt", "--data", pictures, "--iterations", 60,
+                             "--image-size", "12x15")
+    assert status == 0 and accuracy_of(lines) > 0.9
+    status, _, said = train("--model", "net.prototxt")
+    assert status == 2 and "Caffe's 'Data'" in said and "--data" in said
+
+
+def test_arrays_of_a_file_are_data_too(train):  # noqa: F811
+    x = np.random.default_rng(0).integers(0, 255, (40, 1, 8, 8), dtype=np.uint8)
+    y = (x[:, 0, 0, 0] > 127).astype(int)
+    np.savez("mine.npz", x_train=x[:30], y_train=y[:30], x_test=x[30:], y_test=y[30:])
+    status, lines, _ = train("--data", "mine.npz", "--iterations", 3)
+    assert status == 0 and accuracy_of(lines) in {k / 10 for k in range(11)}
+
+
+def test_a_net_with_fewer_scores_than_classes_is_refused(train, pictures):  # noqa: F811
+    Path("net.prototxt").write_text(DATA_NET.replace("num_output: 3", "num_output: 2"))
+    status, _, said = train("--model", "net.prototxt", "--data", pictures, "--image-size", "8")
+    assert status == 2 and ("expected 3 scores or more, one for each class of" in said
+                            and "got 2 in blob 'ip'" in said)
+
+
+def test_a_part_is_held_out_to_choose_by_and_the_test_part_is_for_the_end(train):  # noqa: F811
+    status, lines, _ = train("--iterations", 60, "--validation", 0.25, "--snapshot", 20,
+                             "--keep", 1, "--log", "log.jsonl")
+    assert status == 0
+    seen = events("log.jsonl")
+    tests = [event["accuracy"] for event in seen if event["event"] == "test"]
+    part = round(1438 * 0.25)
+    assert all(abs(value * part - round(value * part)) < 1e-3 for value in tests)
+    assert abs(seen[-1]["accuracy"] * 359 - round(seen[-1]["accuracy"] * 359)) < 1e-3
+
+
+def test_patience_ends_the_training_and_the_best_weights_are_tested(train):  # noqa: F811
+    Path("s.prototxt").write_text('base_lr: 0.5 lr_policy: "fixed" test_interval: 10 '
+                                  'max_iter: 100000')
+    options = ("--model", "digits", "--solver", "s.prototxt", "--patience", 2, "--keep", 1)
+    status, lines, _ = train(*options, "--log", "log.jsonl")
+    assert status == 0
+    tests = {event["iteration"]: event["accuracy"] for event in events("log.jsonl")
+             if event["event"] == "test" and event["iteration"]}
+    best = max(tests, key=tests.get)
+    last = max(tests)
+    assert last == best + 20 and states() == sorted([f"s_iter_{best}", f"s_iter_{last}"])
+    assert (f"best accuracy on the validation part: {tests[best]:.4f} at iteration {best}; "
+            f"patience ended after iteration {last}") in lines
+    assert f"tested below: snapshots/s_iter_{best}.caffemodel" in lines
+    solver = Path(f"snapshots/s_iter_{best}.caffemodel")
+    again = train("--model", "digits", "--iterations", 1, "--lr", 0, "--weights", solver)[1]
+    assert accuracy_of(again) == accuracy_of(lines)
+
+
+def test_resume_finds_the_newest_state_by_itself(train):  # noqa: F811
+    train("--iterations", 20)
+    train("--iterations", 100, "--snapshot-dir", "whole")
+    status, lines, _ = train("--iterations", 30, "--resume")
+    assert status == 0 and lines[0].startswith("30 iterations")
+    for name in ("digits_iter_7.solverstate", "other_iter_90.solverstate"):
+        Path("snapshots", name).touch()
+    status, lines, _ = train("--iterations", 100, "--resume", "--log", "log.jsonl")
+    assert events("log.jsonl")[0] == {"event": "restore", "iteration": 30, "file":
+                                      "snapshots/digits_iter_30.solverstate",
+                                      "seconds": events("log.jsonl")[0]["seconds"]}
+    whole, parts = (Path(folder, "digits_iter_100.caffemodel") for folder in ("whole", "snapshots"))
+    assert states("whole") == ["digits_iter_100"] and len(whole.read_bytes()) == len(
+        parts.read_bytes())
+
+
+def test_weights_of_another_number_of_classes_start_the_last_layer_afresh(train,  # noqa: F811
+                                                                          pictures, caplog):
+    train("--iterations", 30, "--snapshot-dir", "before")
+    status, lines, _ = train("--data", pictures, "--iterations", 40, "--batch-size", 16,
+                             "--weights", "before/digits_iter_30.caffemodel")
+    assert status == 0 and accuracy_of(lines) > 0.9
+    assert ("before/digits_iter_30.caffemodel: of another shape, so they start afresh: parameter 0 "
+            "of layer 'ip2' is (10, 64) there, (3, 64) here") in caplog.text
+
+
+def test_the_curves_are_drawn(train):  # noqa: F811
+    train("--iterations", 60, "--plot", "curves.svg")
+    assert "<svg" in Path("curves.svg").read_text()
+
+
+def test_the_curves_of_a_resumed_training_begin_where_its_log_does(train,  # noqa: F811
+                                                                   monkeypatch):
+    drawn = []
+    monkeypatch.setattr("minicaffe.tools.plot.draw", lambda events, path: drawn.append(
+        [event["iteration"] for event in events if event["event"] == "train"]))
+    options = ("--plot", "curves.svg", "--log", "log.jsonl")
+    train("--iterations", 60, *options)
+    train("--iterations", 120, *options, "--resume")
+    assert drawn[0] == [0, 50] and drawn[-1] == [0, 50, 100]
+
+
+def test_curves_that_cannot_be_drawn_do_not_end_a_training(train, caplog):  # noqa: F811
+    status, lines, _ = train("--iterations", 5, "--plot", "nowhere/curves.png")
+    assert status == 0 and accuracy_of(lines) > 0
+    assert "nowhere/curves.png" in caplog.text and "the curves are not drawn" in caplog.text
+
+
+def test_displays_tell_images_a_second_and_the_time_left(train):  # noqa: F811
+    _, _, said = train("--iterations", 110, "--log", "log.jsonl")
+    line = next(line for line in said.splitlines() if line.startswith("iteration 100: "))
+    assert "images/s" in line and line.endswith(" left")
+    assert all(event["images_per_second"] > 0 for event in events("log.jsonl")
+               if event["event"] == "train" and event["iteration"])
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_every_model_can_be_made_for_other_classes_and_pictures(name):
+    model = models.load(name)
+    net = model.net(classes=7, shape=(2, 40, 48))
+    assert list(net.layer[0].input_param.shape[0].dim[1:]) == [2, 40, 48]
+    outputs = [layer.inner_product_param.num_output for layer in net.layer
+               if layer.type == "InnerProduct"]
+    assert outputs[-1] == (2 * 40 * 48 if name == "autoencoder" else 7)
+    assert model.solver().max_iter >= 700 and model.data in ("digits", "mnist", "cifar10")
