@@ -90,7 +90,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="where the class folders go")
     parser.add_argument("--classes", default=SHAPES, help=f"of {','.join(OUTLINES)} "
                         f"(default: {SHAPES})")
-    parser.add_argument("--count", type=int, default=400, help="pictures a class (default: 400)")
+    parser.add_argument("--count", type=int, default=1000,
+                        help="pictures a class (default: 1000)")
     parser.add_argument("--seed", type=int, default=1, help="default: 1")
     options = parser.parse_args(arguments)
     classes = options.classes.split(",")

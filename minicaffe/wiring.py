@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from .proto import ParamSpec
 if TYPE_CHECKING:
     from .net import Net
 
-
+_log = logging.getLogger("minicaffe")
 MULTIPLIERS = ("lr_mult", "decay_mult")
 
 
@@ -85,6 +86,7 @@ def build(net: Net) -> None:
     _route(net)
     if net.phase == TRAIN:
         refuse_labels(net)
+        _warn_of_overwritten_tops(net)
 
 
 def _make(net: Net, param) -> Layer:
@@ -100,6 +102,21 @@ def _make(net: Net, param) -> Layer:
         raise NetError(layer.where, f"propagate_down for each of {len(param.bottom)} bottoms",
                        len(param.propagate_down))
     return layer
+
+
+def _warn_of_overwritten_tops(net: Net) -> None:
+    """Tell of gradients that are wrong, as they are in Caffe: they need a top that a layer in place
+    has overwritten by then."""
+    makers: dict[str, int] = {}
+    for index, layer in enumerate(net.layers):
+        for name in set(layer.param.top).intersection(layer.param.bottom, makers):
+            maker = net.layers[makers[name]]
+            # those that say nothing are taken to read both, and most do not
+            if maker.backward_reads == ("top",) and net.layer_need_backward[makers[name]]:
+                _log.warning("%s needs its top '%s' for its gradient, which will be wrong, as %s "
+                             "writes over it; give the latter a top of its own", maker.where, name,
+                             layer.where)
+        makers.update((name, index) for name in layer.param.top)
 
 
 def _tops(net: Net, layer: Layer) -> list[Blob]:

@@ -29,7 +29,8 @@ def net(batch_size: int = 64, classes: int = 10, shape: tuple = (1, 8, 8)) -> Ne
     n.ip1 = L.InnerProduct(n.pool2, num_output=64, weight_filler=dict(type="msra"), param=LEARN)
     n.relu3 = L.ReLU(n.ip1, in_place=True)
     n.drop = L.Dropout(n.relu3, dropout_ratio=0.25, in_place=True)
-    n.ip2 = L.InnerProduct(n.drop, num_output=classes, weight_filler=dict(type="xavier"), param=LEARN)
+    n.ip2 = L.InnerProduct(n.drop, num_output=classes, weight_filler=dict(type="xavier"),
+                           param=LEARN)
     n.loss = L.SoftmaxWithLoss(n.ip2, n.label)
     n.accuracy = L.Accuracy(n.ip2, n.label, include=dict(phase=TEST))
     return n.to_proto()

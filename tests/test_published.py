@@ -22,7 +22,7 @@ from minicaffe.tools import models
 GOLDEN = Path(__file__).parent / "golden"
 LENET, QUICK = GOLDEN / "lenet", GOLDEN / "cifar10_quick"
 DATA = os.environ.get("MINICAFFE_DATA")
-needs_data = pytest.mark.skipif(not DATA, reason="MINICAFFE_DATA names no folder with data sets")
+needs_data = pytest.mark.skipif(not DATA, reason="MINICAFFE_DATA names no folder of data")
 
 PUBLISHED = {"lenet": LENET / "lenet_train_test.prototxt", "cifar10_quick": QUICK / "quick.prototxt"}
 # folder, solver, its state, data set, what real Caffe scored

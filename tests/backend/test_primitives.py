@@ -315,6 +315,7 @@ CHANNELS = {  # a shape, and that of what has one element for each channel
     "one channel": ((4, 1, 6), (1, 1, 1)), "a number": ((4, 5), ()), "all": ((3, 4), (3, 4)),
     "long rows": ((1, 3, 50, 190), (1, 3, 1, 1)), "many rows": ((90, 33, 3, 5), (1, 33, 1, 1)),
     "many columns": ((70, 650), (1, 650)), "long": ((41000,), ()),
+    "wide": ((3, 5000), (1, 5000)),
 }
 
 
@@ -378,6 +379,14 @@ def test_sums_are_exact_to_the_last_bit_or_so(backend, shape, along):
     numpy.testing.assert_allclose(out, exact, rtol=6e-8)
 
 
+@pytest.mark.parametrize("shape, along", [((4096,), ()), ((4096, 3), (1, 3))])
+def test_what_cancels_leaves_nothing(backend, shape, along):
+    x, out = 1000 * draw(0, *shape), numpy.ones(along, numpy.float32)
+    x[2048:] = -x[2047::-1]
+    backend.sums(lambda x: x, out, x)
+    assert abs(out).max() < 1e-6
+
+
 def test_sums_of_nothing_are_zero(backend):
     out = numpy.ones((1, 3), numpy.float32)
     backend.sums(lambda x: x, out, numpy.zeros((0, 3), numpy.float32), accumulate=True)
@@ -405,8 +414,10 @@ def test_sums_refuses_arrays_that_do_not_fit(backend, outs, other, text, dtype):
 NEIGHBOURS = {"channels": ((2, 7, 3, 5), 5, (1,)), "few channels": ((2, 2, 3, 4), 7, (1,)),
               "one channel": ((3, 1, 2, 2), 3, (1,)), "itself": ((2, 3, 4, 5), 1, (1,)),
               "squares": ((2, 3, 6, 7), 3, (2, 3)), "large squares": ((1, 2, 4, 9), 7, (2, 3)),
+              "larger than the plane": ((2, 3, 1, 2), 7, (2, 3)), "tall": ((2, 1, 5, 1), 3, (2, 3)),
               "many channels": ((3, 40, 13, 17), 5, (1,)), "planes": ((5, 9, 20, 33), 5, (2, 3)),
-              "long planes": ((1, 2, 3, 600), 3, (2, 3)), "last": ((4, 6), 3, (1,))}
+              "long planes": ((1, 2, 3, 600), 3, (2, 3)), "last": ((4, 6), 3, (1,)),
+              "several pieces": ((2, 4, 30, 50), 3, (1,))}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
