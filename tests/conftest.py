@@ -1,11 +1,16 @@
 """What the tests of the core share: nets from a few lines of prototxt."""
 
-import pytest
+import os
 
-import minicaffe.testing  # noqa: F401  (makes the device "strict" known)
-from minicaffe import TRAIN, Net
-from minicaffe.proto import NetParameter
-from minicaffe.proto.text import parse_text
+# NumPy's matrix library waits in a busy loop for threads that another program keeps from running
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import pytest  # noqa: E402
+
+import minicaffe.testing  # noqa: E402, F401  (makes the device "strict" known)
+from minicaffe import TRAIN, Net  # noqa: E402
+from minicaffe.proto import NetParameter  # noqa: E402
+from minicaffe.proto.text import parse_text  # noqa: E402
 
 
 @pytest.fixture(scope="session")

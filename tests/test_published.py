@@ -24,7 +24,8 @@ LENET, QUICK = GOLDEN / "lenet", GOLDEN / "cifar10_quick"
 DATA = os.environ.get("MINICAFFE_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="MINICAFFE_DATA names no folder of data")
 
-PUBLISHED = {"lenet": LENET / "lenet_train_test.prototxt", "cifar10_quick": QUICK / "quick.prototxt"}
+PUBLISHED = {"lenet": LENET / "lenet_train_test.prototxt",
+             "cifar10_quick": QUICK / "quick.prototxt"}
 # folder, solver, its state, data set, what real Caffe scored
 STATES = {
     "lenet, binary": (LENET, "lenet_solver.prototxt", "lenet_iter_10000.solverstate", "mnist",
