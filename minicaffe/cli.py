@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
-from .errors import MinicaffeError
+from .errors import MinicaffeError, nearest
 from .version import __version__
 
 COMMANDS = {"train": "train a net", "classify": "tell what pictures show, with a trained net",
@@ -26,18 +27,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="minicaffe", description="Caffe's layer graph in Python.")
     parser.add_argument("--version", action="version", version=f"minicaffe {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    chosen = parser
     for name, help in COMMANDS.items():
         if name in arguments[:1]:  # the others' modules need not be imported
-            _command_parser(name, commands.add_parser, name, help=help)
+            chosen = _command_parser(name, commands.add_parser, name, help=help)
         else:
             commands.add_parser(name, help=help)
-    return _run(parser.parse_args(arguments))
+    return _run(_parsed(parser, chosen, arguments))
 
 
 def train(arguments: Sequence[str] | None = None) -> int:
     """The script ``train.py``: the same as ``minicaffe train``; returns the exit status."""
     parser = _command_parser("train", argparse.ArgumentParser, "train.py")
-    return _run(parser.parse_args(arguments))
+    return _run(_parsed(parser, parser, arguments))
+
+
+def _parsed(parser: argparse.ArgumentParser, chosen: argparse.ArgumentParser,
+            arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options; one that ``chosen``, the command's parser, does not have is told with the
+    nearest that it has."""
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        known = [name for action in chosen._actions for name in action.option_strings]
+        hint = nearest(unknown[0].split("=")[0], known) or f"{chosen.prog} --help lists all."
+        chosen.error(f"unknown argument '{unknown[0]}'. Hint: {hint}")
+    return options
 
 
 def _command_parser(command: str, make, *name, **more) -> argparse.ArgumentParser:
@@ -52,12 +66,16 @@ def _command_parser(command: str, make, *name, **more) -> argparse.ArgumentParse
 
 def _run(options: argparse.Namespace) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    logging.getLogger("minicaffe.cpu").setLevel(logging.INFO)  # why a first run starts slowly
+    for told in ("minicaffe.cpu", "minicaffe.train"):  # why a first run starts slowly; on what
+        logging.getLogger(told).setLevel(logging.INFO)
     try:
         return options.run(options)
     except MinicaffeError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # as of "| head": nobody reads on
+        sys.stdout = open(os.devnull, "w")
+        return 0
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

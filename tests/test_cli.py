@@ -53,3 +53,27 @@ def test_the_command_takes_its_arguments_from_the_system(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         cli.main()
     assert capsys.readouterr().out.startswith("minicaffe ")
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["train", "--snapshots", "5"], "unknown argument '--snapshots'. Hint: did you mean "
+                                    "'--snapshot'?"),
+    (["plot", "a.jsonl", "--bogus"], "unknown argument '--bogus'. Hint: minicaffe plot --help "
+                                     "lists all.")])
+def test_an_option_that_is_none_gets_a_suggestion(capsys, arguments, message):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    said = capsys.readouterr().err
+    assert caught.value.code == 2 and message in said
+    assert said.startswith(f"usage: minicaffe {arguments[0]} ")
+
+
+def test_a_reader_who_leaves_is_no_error(tmp_path, monkeypatch, capsys):
+    class Gone:
+        def write(self, text):
+            raise BrokenPipeError
+
+    (tmp_path / "log.jsonl").write_text('{"event": "train", "iteration": 0, "loss": 1.5}')
+    monkeypatch.setattr(sys, "stdout", Gone())
+    assert cli.main(["plot", str(tmp_path / "log.jsonl")]) == 0
+    assert capsys.readouterr().err == ""

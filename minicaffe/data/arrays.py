@@ -29,10 +29,11 @@ _DAMAGE = (EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError, S
 def open_arrays(path: str | os.PathLike, name: str | None = None) -> Dataset:
     """The data set in a .npz file, under the first names of TRAIN and of TEST that it has.
 
-    Samples (N, H, W) become (N, 1, H, W), and (N, H, W, 1 or 3) become (N, 1 or 3, H, W); any
-    other shape stays.  uint8 stays too, everything else becomes float32.  The order of channels
-    is left as it is: minicaffe's own sets have B, G, R.  Labels are (N,) or (N, 1).  Without a
-    test part a fifth of each class is held out, always the same.
+    Samples (N, H, W) become (N, 1, H, W), and (N, H, W, 1 or 3) become (N, 1 or 3, H, W), of which
+    three channels are taken for R, G, B and become B, G, R, as minicaffe's own sets have them; any
+    other shape stays as it is.  uint8 stays too, everything else becomes float32.  Labels are (N,)
+    or (N, 1); an array ``classes`` may name them.  Without a test part a fifth of each class is
+    held out, always the same.
 
     Errors: MissingFileError; UnreadableFileError; FileFormatError for a file that is damaged or
     has other names in it, and for arrays that do not fit each other.
@@ -41,18 +42,19 @@ def open_arrays(path: str | os.PathLike, name: str | None = None) -> Dataset:
     name, where = name or path.stem, str(path)
     found = _load(path)
     x, y = _part(found, TRAIN, where)
+    classes = tuple(map(str, found.get("classes", numpy.array([])).ravel()))
     if not any(set(names) <= set(found) for names in TEST):
-        return with_test_part(x, y, (), name, where)
+        return with_test_part(x, y, classes, name, where)
     test_x, test_y = _part(found, TEST, where)
     if test_x.shape[1:] != x.shape[1:]:
         raise FileFormatError(where, f"test samples of shape {x.shape[1:]} as to learn from",
                               test_x.shape[1:])
-    return Dataset(x, y, test_x, test_y, (), name)
+    return Dataset(x, y, test_x, test_y, classes, name)
 
 
 def _load(path: Path) -> dict[str, numpy.ndarray]:
     """The arrays in the file under the names that a data set can have."""
-    wanted = {name for names in TRAIN + TEST for name in names}
+    wanted = {"classes", *(name for names in TRAIN + TEST for name in names)}
     try:
         with reading(path, "make it anew."), open(path, "rb") as file:
             if file.read(2) != b"PK":  # as every zip begins
@@ -90,7 +92,7 @@ def _samples(x: numpy.ndarray, where: str) -> numpy.ndarray:
     if x.ndim == 3:
         x = x[:, None]
     elif x.ndim == 4 and x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
-        x = x.transpose(0, 3, 1, 2)
+        x = x[..., ::-1].transpose(0, 3, 1, 2)
     return numpy.ascontiguousarray(x, None if x.dtype == numpy.uint8 else numpy.float32)
 
 

@@ -15,6 +15,7 @@ from .digits import load_digits
 from .download import DOWNLOADS, cache_folder, fetch
 from .files import existing_path, reading
 from .idx import idx_files, load_idx
+from .picture import SUFFIXES
 from .pictures import open_pictures
 
 NAMES = ("digits", *DOWNLOADS)
@@ -46,7 +47,7 @@ def open_dataset(spec: str | os.PathLike, size: tuple[int, int, int] | None = No
         return _named(name, size)
     if not os.path.lexists(name) and not _looks_like_a_path(name):
         raise ParameterError("data set", f"one of {', '.join(NAMES)}, or the path of one",
-                             f"'{name}'", nearest(name, NAMES))
+                             f"'{name}'", nearest(name, [*NAMES, *os.listdir()]))
     return _open(existing_path(name), size)
 
 
@@ -113,4 +114,6 @@ def _contents(path: Path) -> str:
     names = sorted(entry.name for entry in path.iterdir())
     if not names:
         return "an empty folder"
+    if names[0].lower().endswith(SUFFIXES):
+        return "pictures without folders for their classes; is the folder above meant?"
     return "a folder with " + ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -23,7 +23,8 @@ def stop_on_interrupt(solver) -> Iterator[None]:
     def request_stop(number, frame):
         solver.stop_requested = True
         signal.signal(number, previous[number])
-        _log.warning("interrupted: finishing iteration %d; once more stops at once", solver.iter)
+        _log.warning("interrupted: finishing iteration %d; once more stops at once",
+                     solver.iter + 1)
 
     ours = [number for number, handler in previous.items()
             if handler in (signal.default_int_handler, signal.SIG_DFL) or

@@ -173,6 +173,8 @@ class Solver(metaclass=_OfType):
         try:
             with stop_on_interrupt(self):
                 self.step(max(0, param.max_iter - self.iter))
+                if param.display and self.iter % param.display == 0 and not self.stop_requested:
+                    self._display()
                 wanted = param.snapshot_after_train or self.stop_requested
                 if wanted and self._snapshot_iter != self.iter:
                     self.snapshot()

@@ -15,7 +15,7 @@ from ..proto.upgrade import upgrade_net
 
 WHOLE = 20  # classes whose matrix still fits a terminal
 WORST, CONFUSIONS = 20, 10  # what is told of more classes than that
-SHORT = 6  # letters of a class name that heads a column
+COLUMNS = 80  # characters of a line
 
 
 class Confusion:
@@ -70,8 +70,10 @@ class Confusion:
         return f"{self._worst()}\n\n{self._frequent()}"
 
     def _whole(self) -> str:
-        """The matrix; columns are headed by names if all are short, else by numbers."""
-        numbered = self._named and max(map(len, self.names)) > SHORT
+        """The matrix; columns are headed by names where they fit, else by numbers."""
+        longest = max(map(len, self.names))
+        width = longest + sum(max(len(name), 4) + 2 for name in self.names) + len("  accuracy  ")
+        numbered = self._named and width > COLUMNS
         heads = [str(k) for k in range(len(self.names))] if numbered else self.names
         rows = [f"{head} {name}" for head, name in zip(heads, self.names)]
         table = [["true", *heads, "accuracy"]]

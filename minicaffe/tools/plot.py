@@ -96,13 +96,22 @@ def draw(events: Iterable[dict], path: str | Path) -> None:
     """Draw the curves of one training into a PNG, SVG or PDF file, whole or not at all.
 
     Args:
-        events: {"event": "train" or "test", "iteration": ..., and its numbers}; other events
-            are passed over.  Where the iterations begin anew, as after a restore, the later ones
-            count.
+        events: {"event": "train", "test" or "final", "iteration": ..., and its numbers}, perhaps
+            with the "part" of the data that was tested; other events are passed over.  Where the
+            iterations begin anew, as after a restore, the later ones count.
 
     Errors: as ``draw_runs``.
     """
     draw_runs({"": events}, path)
+
+
+def check_output(path: str | Path) -> None:
+    """Errors: as ``draw_runs``, before there is anything to draw."""
+    if Path(path).suffix.lower().removeprefix(".") not in FORMATS:
+        raise ParameterError("plot", f"a file name that ends in {', '.join(FORMATS)}", f"'{path}'")
+    if not Path(path).parent.is_dir():
+        raise ParameterError("plot", "a folder that is there", f"'{Path(path).parent}'")
+    _import_figure()
 
 
 def draw_runs(runs: Mapping[str, Iterable[dict]], path: str | Path) -> None:
@@ -111,10 +120,8 @@ def draw_runs(runs: Mapping[str, Iterable[dict]], path: str | Path) -> None:
     Errors: MinicaffeError without matplotlib; ParameterError for a file of another kind, or where
     there is nothing to draw; OSError where the file cannot be written.
     """
+    check_output(path)
     kind = Path(path).suffix.lower().removeprefix(".")
-    if kind not in FORMATS:
-        raise ParameterError("plot", f"a file name that ends in {', '.join(FORMATS)}",
-                             f"'{path}'")
     curves = {name: curves_of(events) for name, events in runs.items()}
     figure = _figure(curves)
     with atomic_write(path) as file:
@@ -127,7 +134,7 @@ def curves_of(events: Iterable[dict]) -> Curves:
     latest = -1
     for event in events:
         kind, iteration = event.get("event"), event.get("iteration")
-        if kind not in ("train", "test"):
+        if kind not in ("train", "test", "final"):
             continue
         if iteration < latest:
             _cut(curves, iteration)
@@ -135,7 +142,8 @@ def curves_of(events: Iterable[dict]) -> Curves:
         for name, value in event.items():
             if name in OTHERS or "[" in name or not isinstance(value, int | float):
                 continue
-            panel, curve = _place(kind, name, event.get("net", 0))
+            part = event.get("part", "test" if kind == "final" else kind)
+            panel, curve = _place(part, name, event.get("net", 0))
             curves.setdefault(panel, {}).setdefault(curve, {})[iteration] = value
     return curves
 
@@ -160,13 +168,19 @@ def _place(kind: str, name: str, net: int) -> tuple[str, str]:
 
 # ------------------------------------------------------------------------------------- the figure
 
-def _figure(runs: Mapping[str, Curves]):
-    """A matplotlib figure: a panel for each kind of number, with one axis of iterations."""
+def _import_figure():
+    """Errors: MinicaffeError without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise MinicaffeError("plot", "matplotlib is not installed",
                              hint="pip install 'minicaffe[plot]'") from None
+    return Figure
+
+
+def _figure(runs: Mapping[str, Curves]):
+    """A matplotlib figure: a panel for each kind of number, with one axis of iterations."""
+    Figure = _import_figure()
     panels = [panel for panel in PANELS if any(curves.get(panel) for curves in runs.values())]
     if not panels:
         raise ParameterError("plot", "events with numbers to draw", "none",
@@ -188,7 +202,7 @@ def _panel(ax, panel: str, runs: Mapping[str, Curves]) -> None:
         for name, curve in sorted(curves.get(panel, {}).items()):
             colour = COLOURS[(r if several else number) % len(COLOURS)]
             number += 1
-            tested = name.startswith("test")
+            tested = not name.startswith("train")
             style = {"linewidth": 1.8} if tested else {"linewidth": 1.1, "alpha": 0.75}
             if tested or len(curve) == 1:
                 style.update(marker="o", markersize=3)

@@ -29,16 +29,17 @@ class Report:
         plot: a picture file of the curves, drawn at each snapshot and at the end; or None.  Of a
             resumed training they begin where the log file begins.
         batch_size: samples an iteration, to tell how many a second.
+        part: what the tests meanwhile are of: "test" or "validation".
     """
 
     def __init__(self, solver: Solver, log: str | Path | None = None,
-                 plot: str | Path | None = None, batch_size: int = 1):
+                 plot: str | Path | None = None, batch_size: int = 1, part: str = "test"):
         self._solver, self._log, self._plot = solver, log, plot
-        self._batch_size = batch_size
+        self._batch_size, self._part = batch_size, part
         self._file = None
         self._events: list[dict] = []
         self._began = time.monotonic()
-        self._mark: tuple[float, int] | None = None
+        self._clock = _Clock()
         self._stack = ExitStack()
 
     def __enter__(self) -> Report:
@@ -48,7 +49,7 @@ class Report:
                 self._events = read_log(self._log)
             self._file = self._stack.enter_context(open(self._log, "a"))
         self._solver.listen(self._hear)
-        self._solver.add_callback(self._start_clock, lambda: None)
+        self._solver.add_callback(self._clock.start, lambda: None)
         return self
 
     def __exit__(self, *error) -> None:
@@ -57,23 +58,16 @@ class Report:
 
     def _hear(self, event: dict) -> None:
         if event["event"] == "train":
-            rate = self._rate(event["iteration"])
+            rate = self._clock.rate() * self._batch_size
             if rate:
-                event["images_per_second"] = round(rate * self._batch_size, 1)
-        self._mark = None
+                event["images_per_second"] = round(rate, 1)
+        else:
+            self._clock.pause()
+        if event["event"] == "test" and self._part != "test":
+            event["part"] = self._part
         self.write(**event)
         if event["event"] == "snapshot" and event["iteration"] < self._solver.param.max_iter:
             self.draw()
-
-    def _start_clock(self) -> None:
-        if self._mark is None:
-            self._mark = time.monotonic(), self._solver.iter
-
-    def _rate(self, iteration: int) -> float:
-        """Iterations a second since the last display or test."""
-        if self._mark is None or iteration == self._mark[1]:
-            return 0.0
-        return (iteration + 1 - self._mark[1]) / (time.monotonic() - self._mark[0])
 
     def write(self, **event) -> None:
         """Remember an event, and put it into the log file, if there is one; a full disk ends the
@@ -109,22 +103,32 @@ class Report:
                 total=solver.param.max_iter, initial=solver.iter, unit="it", dynamic_ncols=True,
                 mininterval=0.2, disable=not sys.stderr.isatty()) as bar:
             def show(event: dict) -> None:
-                prefix = "test_" if event["event"] == "test" else ""
-                new = {prefix + name.removeprefix("test_"): f"{value:.4f}"
-                       for name, value in event.items()
-                       if isinstance(value, float) and name != "images_per_second"}
-                if "images_per_second" in event:
-                    new["images/s"] = f"{event['images_per_second']:.0f}"
+                new = self._numbers(event)
+                line = f"iteration {event['iteration']}: " + ", ".join(
+                    f"{name} {value}" for name, value in new.items())
                 numbers.update(new)
                 if not bar.disable:
                     bar.set_postfix(numbers, refresh=False)
+                    if event["event"] == "test":  # those stay to be seen
+                        bar.write(line, file=sys.stderr)
                 elif new:
-                    _say(f"iteration {event['iteration']}: "
-                         + ", ".join(f"{name} {value}" for name, value in new.items())
-                         + self._left(event))
+                    _say(line + self._left(event))
             solver.listen(show)
             solver.add_callback(lambda: None, lambda: bar.update(solver.iter + 1 - bar.n))
             yield
+
+    def _numbers(self, event: dict) -> dict[str, str]:
+        """The numbers of an event as they are shown, by name."""
+        prefix = f"{self._part}_" if event["event"] == "test" else ""
+        new = {}
+        for name, value in event.items():
+            if name == "images_per_second":
+                new["images/s"] = f"{value:.0f}"
+            elif name == "lr":
+                new[name] = f"{value:.4g}"
+            elif isinstance(value, float):
+                new[prefix + name.removeprefix("test_")] = f"{value:.4f}"
+        return new
 
     def _left(self, event: dict) -> str:
         """The time that the rest of the training takes, as far as one can say."""
@@ -132,6 +136,32 @@ class Report:
             return ""
         rest = (self._solver.param.max_iter - event["iteration"]) * self._batch_size
         return f", {tqdm.format_interval(rest / event['images_per_second'])} left"
+
+
+class _Clock:
+    """How many iterations a second, those apart in which something else was done as well."""
+
+    def __init__(self):
+        self._began: float | None = None
+        self._seconds, self._iterations = 0.0, 0
+
+    def start(self) -> None:
+        """An iteration begins, and with it ends the one before."""
+        now = time.monotonic()
+        if self._began is not None:
+            self._seconds += now - self._began
+            self._iterations += 1
+        self._began = now
+
+    def pause(self) -> None:
+        """Something else was done: the iteration under way does not count."""
+        self._began = None
+
+    def rate(self) -> float:
+        """Iterations a second since it was last asked; 0 where there was none."""
+        rate = self._iterations / self._seconds if self._seconds else 0.0
+        self._seconds, self._iterations = 0.0, 0
+        return rate
 
 
 def _say(line: str) -> None:

@@ -163,8 +163,8 @@ def _tiles(arrays: numpy.ndarray) -> numpy.ndarray:
     arrays = numpy.nan_to_num(arrays.astype(numpy.float64))
     low = arrays.min(axis=(1, 2, 3), keepdims=True)
     spread = arrays.max(axis=(1, 2, 3), keepdims=True) - low
-    flat = spread == 0  # neither black nor white
-    shares = numpy.where(flat, 0.5, (arrays - low) / numpy.where(flat, 1, spread))
+    flat = numpy.where(low == 0, 0, 0.5)  # a map of zeros saw nothing; any other number is grey
+    shares = numpy.where(spread == 0, flat, (arrays - low) / numpy.where(spread == 0, 1, spread))
     return numpy.broadcast_to((255 * shares).round().astype(numpy.uint8), (*arrays.shape[:3], 3))
 
 

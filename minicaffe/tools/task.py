@@ -8,24 +8,19 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy
-
 from ..data import Batches, Dataset
-from ..data.feeding import input_tops
-from ..data.sets import open_dataset
 from ..errors import MinicaffeError, ParameterError
-from ..graph import filter_net
-from ..layer import TEST, TRAIN
+from ..layer import TEST
 from ..net import Net
-from ..proto import NetParameter, NetState, SolverParameter
-from ..proto.upgrade import upgrade_net
+from ..proto import NetParameter, SolverParameter
 from ..solvers import Solver
 from ..solvers.nets import solver_param
-from . import models
+from . import models, plot
 from .confusion import Confusion, evaluate, scores_blob
 from .deploy import write_deploy
+from .samples import augment, check_fit, classes_of, feeding, open_samples, sources_of
 
-_log = logging.getLogger("minicaffe")
+_log = logging.getLogger("minicaffe.train")
 HELD_OUT = 0.1  # the share of the training part that patience needs to choose by
 
 
@@ -69,15 +64,17 @@ def prepare(options) -> Training:
     name = options.model or ("" if options.solver else "digits")
     model = models.load(name) if name else None
     param = solver_param(options.solver) if options.solver else model.solver()
-    plain = model.net() if model else _own_net(param, options.solver)
-    _set_options(param, options, Path(options.solver or name).stem)
-    _check_folder(os.path.dirname(param.snapshot_prefix) or ".")
-    dataset = _dataset(options, model, plain)
-    net = plain
+    net = model.net() if model else _own_net(param, options.solver)
+    meant_for = model.data if model else "digits"
+    _set_options(param, options, _stem(options, name, meant_for))
+    _check_outputs(options, os.path.dirname(param.snapshot_prefix) or ".")
+    dataset = open_samples(options, meant_for, net)
     if dataset and model:
-        net = model.net(classes=_classes(dataset), shape=dataset.x.shape[1:])
+        net = model.net(classes=classes_of(dataset), shape=dataset.x.shape[1:])
     if options.batch_size:
         models.set_batch_size(net, options.batch_size)
+    if dataset:
+        augment(net, options.mirror, options.shift, dataset.x.shape[1:])
     param.ClearField("train_net_param")
     param.net_param.CopyFrom(net)
     return _training(param, dataset, options)
@@ -90,13 +87,19 @@ def _own_net(param: SolverParameter, file: str) -> NetParameter:
     return param.net_param
 
 
+def _stem(options, model: str, meant_for: str) -> str:
+    """What the names of the snapshots begin with: model or solver file, and the data if it is not
+    what the model is meant for, so that trainings on different data do not overwrite each other."""
+    stem = Path(options.solver or model).stem
+    data = Path(options.data or meant_for).name.split(".")[0]
+    return stem if data in (meant_for, "") else f"{stem}_{data}"
+
+
 def _set_options(param: SolverParameter, options, stem: str) -> None:
-    if options.iterations:
-        param.max_iter = options.iterations
-    if options.snapshot:
-        param.snapshot = options.snapshot
-    if options.lr is not None:
-        param.base_lr = options.lr
+    for option, field in (("iterations", "max_iter"), ("snapshot", "snapshot"), ("lr", "base_lr"),
+                          ("test_interval", "test_interval"), ("display", "display")):
+        if getattr(options, option) is not None:
+            setattr(param, field, getattr(options, option))
     if options.seed is not None or param.random_seed < 0:
         param.random_seed = 1 if options.seed is None else options.seed
     own = options.solver and param.snapshot_prefix != str(Path(options.solver).with_suffix(""))
@@ -104,8 +107,8 @@ def _set_options(param: SolverParameter, options, stem: str) -> None:
         param.snapshot_prefix = os.path.join(options.snapshot_dir or "snapshots", stem)
 
 
-def _check_folder(folder: str) -> None:
-    """Errors: ParameterError, before anything is trained, where snapshots could not be written."""
+def _check_outputs(options, folder: str) -> None:
+    """Errors: ParameterError, before anything is trained, for what could not be written then."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         probe = Path(folder) / f".writable.{os.getpid()}"
@@ -114,57 +117,14 @@ def _check_folder(folder: str) -> None:
     except OSError as error:
         raise ParameterError("--snapshot-dir", "a folder that can be written",
                              f"'{folder}' ({error.strerror})", "give another one.") from None
-
-
-# ------------------------------------------------------------------------------------- the data
-
-def _dataset(options, model: models.Model | None, net: NetParameter) -> Dataset | None:
-    """What is trained on; None for a net whose own layers bring the data."""
-    sources = _sources(net)
-    if not options.data and not any(layer.type == "Input" for layer in sources):
-        return None
-    if not sources:
-        raise ParameterError("--data", "a net with a layer that data can be fed to", "none")
-    return open_dataset(options.data or (model.data if model else "digits"),
-                        size=_picture_size(sources[0], options.image_size))
-
-
-def _sources(net: NetParameter) -> list:
-    """The layers of phase TRAIN that data may be fed to."""
-    chosen = filter_net(upgrade_net(net), NetState(phase=TRAIN))
-    tops = set(input_tops(chosen))
-    return [layer for layer in chosen.layer if tops.intersection(layer.top) and not layer.bottom]
-
-
-def _picture_size(layer, wanted: tuple[int, int] | None) -> tuple[int, int, int] | None:
-    """(C, H, W) that pictures of a folder are brought to; None: they have one size already."""
-    shape = tuple(layer.input_param.shape[0].dim[1:]) if layer.input_param.shape else ()
-    channels = shape[0] if len(shape) == 3 else 3
-    crop = layer.transform_param.crop_size
-    if wanted:
-        return channels, *wanted
-    if crop and not layer.transform_param.pad:  # room to cut it out of: 224 of 256, as is usual
-        return channels, crop * 8 // 7, crop * 8 // 7
-    return shape if len(shape) == 3 else None
-
-
-def _classes(dataset: Dataset) -> int:
-    labels = numpy.concatenate([dataset.y, dataset.test_y])
-    return max(len(dataset.classes), int(labels.max(initial=-1)) + 1)
-
-
-def feeding(inputs: list[str], x, y) -> dict[str, object]:
-    """Samples and labels by the names of a net's inputs: ``data`` and ``label``, or in order.
-
-    Errors: ParameterError for more than two inputs.
-    """
-    names = list(dict.fromkeys(inputs))
-    if not 1 <= len(names) <= 2:
-        raise ParameterError("model", "one or two inputs, the data and its labels",
-                             ", ".join(sorted(names)))
-    if set(names) == {"data", "label"}:
-        names = ["data", "label"]
-    return dict(zip(names, (x, y)))
+    if options.log:
+        try:
+            open(options.log, "a").close()
+        except OSError as error:
+            raise ParameterError("--log", "a file that can be written", f"'{options.log}' "
+                                 f"({error.strerror})") from None
+    if options.plot:
+        plot.check_output(options.plot)
 
 
 # ----------------------------------------------------------------------------------- the solver
@@ -173,6 +133,7 @@ def _training(param: SolverParameter, dataset: Dataset | None, options) -> Train
     share = options.validation
     if share is None:
         share = HELD_OUT if options.patience else 0
+    inputs = list(dict.fromkeys(top for layer in sources_of(param.net_param) for top in layer.top))
     if dataset is None:
         if share:
             raise ParameterError("--validation and --patience", "data of known length", "a net "
@@ -181,7 +142,6 @@ def _training(param: SolverParameter, dataset: Dataset | None, options) -> Train
     else:
         # apart from the seed of the training, which a resumed one learns from its state
         learned = dataset.hold_out(share, seed=0) if share else dataset
-        inputs = [top for layer in _sources(param.net_param) for top in layer.top]
         _test_everything(param)
         solver = Solver(param, keep=[], device=options.device,
                         data=feeding(inputs, learned.x, learned.y),
@@ -198,7 +158,9 @@ def _training(param: SolverParameter, dataset: Dataset | None, options) -> Train
         raise ParameterError("--validation", "a net with an accuracy or a loss to choose by in "
                              "phase TEST", "none")
     size = solver.net.device_blobs[inputs[0]].shape[0] if dataset else 1
-    return Training(solver, dataset, watch, accuracy, size * param.iter_size)
+    training = Training(solver, dataset, watch, accuracy, size * param.iter_size)
+    solver.notes["settings"] = _settings(training, share)
+    return training
 
 
 def _test_everything(param: SolverParameter) -> None:
@@ -218,28 +180,46 @@ def _output_of(solver: Solver, kind: str) -> str | None:
     return None
 
 
+def _settings(training: Training, share: float) -> dict[str, object]:
+    """What a resumed training must have alike, to go on as if it had never stopped."""
+    param, dataset = training.solver.param, training.dataset
+    rates = {name: float(f"{getattr(param, name):.6g}")  # stored in single precision
+             for name in ("base_lr", "momentum", "weight_decay")}
+    return {**rates, "lr_policy": param.lr_policy, "batch size": training.batch_size,
+            "validation": share,
+            "data": f"{dataset.name}, {len(dataset.x)} samples" if dataset else "the net's own"}
+
+
 def begin(training: Training, options) -> None:
     """Load weights or a state, as the options say, and write what using the net later takes.
 
     Errors: MinicaffeError for files that are missing, damaged or of another net.
     """
     solver, dataset = training.solver, training.dataset
-    param = solver.param
     if options.weights:
         afresh = solver.net.copy_from(options.weights, skip_other_shapes=True)
         if afresh:
             _log.warning("%s: of another shape, so they start afresh: %s", options.weights,
                          "; ".join(afresh))
     if options.resume is not None:
-        state = options.resume or newest_state(param.snapshot_prefix)
-        solver.restore(state)
-        if solver.iter >= param.max_iter:
-            raise ParameterError(state, f"a state before iteration {param.max_iter}",
-                                 solver.iter, "--iterations N trains on, up to iteration N.")
+        _resume(solver, options.resume or newest_state(solver.param.snapshot_prefix))
     if dataset is not None:
-        _check_classes(solver, dataset)
-        _check_scale(solver, dataset)
+        check_fit(solver, dataset)
         _write_deploy(solver, dataset)
+
+
+def _resume(solver: Solver, state: str) -> None:
+    settings = solver.notes["settings"]
+    solver.restore(state)
+    if solver.iter >= solver.param.max_iter:
+        raise ParameterError(state, f"a state before iteration {solver.param.max_iter}",
+                             solver.iter, "--iterations N trains on, up to iteration N.")
+    before = solver.notes.get("settings", settings)
+    other = [f"{name} {value}, was {before[name]}" for name, value in settings.items()
+             if before.get(name, value) != value]
+    if other:
+        _log.warning("%s: it goes on with other settings: %s", state, "; ".join(other))
+    solver.notes["settings"] = settings
 
 
 def newest_state(prefix: str) -> str:
@@ -256,36 +236,21 @@ def newest_state(prefix: str) -> str:
             found[int(match[1])] = os.path.join(folder, path.name)
     if not found:
         raise ParameterError("--resume", f"a state '{prefix}_iter_N.solverstate'", "none",
-                             "was it another --snapshot-dir, or another --model?")
+                             "was it another --snapshot-dir, --model or --data?")
     return found[max(found)]
-
-
-def _check_classes(solver: Solver, dataset: Dataset) -> None:
-    """Errors: ParameterError for a net with fewer scores than there are classes."""
-    judged = scores_blob(solver.net)
-    if judged is None:
-        return
-    scores = solver.net.device_blobs[judged[0]].shape
-    wanted = _classes(dataset)
-    if len(scores) == 2 and scores[1] < wanted:
-        raise ParameterError(f"net '{solver.net.name}'", f"{wanted} scores or more, one for each "
-                             f"class of {dataset.name}", f"{scores[1]} in blob '{judged[0]}'",
-                             "num_output of the last layer counts the classes.")
-
-
-def _check_scale(solver: Solver, dataset: Dataset) -> None:
-    """Tell of pictures that go in as they are: most nets do not learn from numbers so large."""
-    if dataset.x.dtype == numpy.uint8 and not solver.net.source.transforms:
-        _log.warning("net '%s' is fed pictures as they are, 0 to 255; transform_param { scale: "
-                     "0.00390625 } in its data layer brings them to 0 .. 1", solver.net.name)
 
 
 def _write_deploy(solver: Solver, dataset: Dataset) -> None:
     """The files by which ``minicaffe classify`` uses the snapshots; some nets have none."""
-    transforms = solver.test_nets[0].source.transforms if solver.test_nets else {}
+    stem = solver.param.snapshot_prefix
+    labels = Path(f"{stem}_labels.txt")
+    before = labels.read_text().splitlines() if labels.is_file() else []
+    if before and before != list(dataset.classes):
+        _log.warning("%s: its classes are another training's, so older snapshots in this folder "
+                     "no longer fit it; --snapshot-dir keeps trainings apart", labels)
+    transforms = solver.transforms
     try:
-        write_deploy(solver.param.net_param, solver.param.snapshot_prefix,
-                     transform=next(iter(transforms.values()), None), classes=dataset.classes,
-                     shape=dataset.x.shape[1:])
+        write_deploy(solver.param.net_param, stem, classes=dataset.classes,
+                     transform=next(iter(transforms.values()), None), shape=dataset.x.shape[1:])
     except (MinicaffeError, OSError) as error:
-        _log.warning("%s; no deploy file is written", error)
+        _log.warning("%s; no deploy file is written", str(error).rstrip("."))

@@ -54,6 +54,10 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
                       "net is trained (default: the model's own settings)")
     what.add_argument("--data", metavar="DATA", help="what to train on; it takes the place of the "
                       "net's data layers (default: what the model is meant for, else digits)")
+    what.add_argument("--mirror", action="store_true", help="learn from pictures mirrored at "
+                      "random as well")
+    what.add_argument("--shift", type=_positive, default=0, metavar="N", help="learn from pictures "
+                      "moved by up to N pixels each way")
     what.add_argument("--image-size", type=_size, metavar="HxW", help="bring pictures of your own "
                       "to this size (default: that of the net's input)")
     what.add_argument("--weights", metavar="FILE", help="start from these weights, a .caffemodel "
@@ -64,6 +68,10 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     how.add_argument("--iterations", type=_positive, metavar="N", help="train for N iterations")
     how.add_argument("--batch-size", type=_positive, metavar="N", help="samples an iteration")
     how.add_argument("--lr", type=_rate, metavar="X", help="base learning rate")
+    how.add_argument("--display", type=_positive, metavar="N", help="show the loss every N "
+                     "iterations")
+    how.add_argument("--test-interval", type=_positive, metavar="N",
+                     help="test every N iterations")
     how.add_argument("--seed", type=_seed, metavar="N",
                      help="of weights, dropout and the order of the data (else 1)")
     how.add_argument("--validation", type=_share, metavar="X", help="hold out this share of the "
@@ -75,12 +83,13 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     how.add_argument("--device", default="cpu", metavar="NAME",
                      help="cpu (compiled by numba) or numpy (the plain reference) (default: cpu)")
     out = parser.add_argument_group("what comes out")
-    out.add_argument("--snapshot-dir", metavar="DIR",
-                     help="folder for weights and solver states (else snapshots)")
+    out.add_argument("--snapshot-dir", metavar="DIR", help="folder for weights and solver states "
+                     "(else snapshots); they are called after the solver file, or else the model, "
+                     "and the data where it is not the model's own")
     out.add_argument("--snapshot", type=_positive, metavar="N",
                      help="write a snapshot every N iterations, not only at the end")
     out.add_argument("--keep", type=_positive, metavar="N", help="of the snapshots keep the best "
-                     "and the last N (default: 2 with --snapshot, else all)")
+                     "and the last N (default: 2 with --snapshot or --patience, else all)")
     out.add_argument("--log", metavar="FILE", help="append what is displayed as JSON lines")
     out.add_argument("--plot", metavar="FILE", help="draw loss, accuracy and rate into this .png, "
                      ".svg or .pdf")
@@ -129,9 +138,10 @@ def run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     training = task.prepare(options)
     solver = training.solver
-    keep = options.keep or (2 if options.snapshot else None)
+    keep = options.keep or (2 if options.snapshot or options.patience else None)
     keeper = Keeper(solver, training.watch, options.patience, keep)
-    with Report(solver, options.log, options.plot, training.batch_size) as report:
+    part = "validation" if training.watch else "test"
+    with Report(solver, options.log, options.plot, training.batch_size, part) as report:
         task.begin(training, options)
         unsaved = None
         try:

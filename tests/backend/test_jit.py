@@ -51,8 +51,8 @@ def test_a_second_process_loads_what_the_first_compiled(tmp_path):
 
 def test_compiling_is_announced_once_and_loading_is_not(tmp_path):
     code = SOFTMAX + "backend.uniform(numpy.zeros(1, numpy.uint64), x)"
-    line = ("minicaffe.cpu INFO compiling the kernels of cpu, once: this run starts some seconds "
-            "later\n")
+    line = ("minicaffe.cpu INFO compiling kernels that are new here, to be kept: this run starts "
+            "some seconds later\n")
     for expected in (line, ""):
         result = run(code, count=True, NUMBA_CACHE_DIR=str(tmp_path))
         assert result.stderr == expected

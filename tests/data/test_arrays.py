@@ -55,12 +55,14 @@ def test_without_a_test_part_the_same_fifth_of_each_class_is_held_out(tmp_path):
 @pytest.mark.parametrize("shape, becomes", [
     ((5, 4), (1, 5, 4)), ((5, 4, 1), (1, 5, 4)), ((5, 4, 3), (3, 5, 4)), ((3, 5, 4), (3, 5, 4)),
     ((1, 5, 3), (1, 5, 3)), ((3, 5, 3), (3, 5, 3)), ((7,), (7,)), ((2, 5, 4), (2, 5, 4))])
-def test_channels_come_first_in_the_order_they_have(tmp_path, shape, becomes):
+def test_channels_come_first_and_three_that_came_last_turn_to_bgr(tmp_path, shape, becomes):
     x = pictures(4, *shape)
     found = open_arrays(saved(tmp_path, x_train=x, y_train=[0, 1, 0, 1], x_test=x[:1],
                               y_test=[0]))
     assert found.x.shape == (4, *becomes) and found.x.flags.c_contiguous
-    expected = numpy.moveaxis(x, 3, 1) if shape[2:] and becomes == (shape[2], *shape[:2]) else x
+    expected = x
+    if shape[2:] and becomes == (shape[2], *shape[:2]):
+        expected = numpy.moveaxis(x, 3, 1)[:, ::-1]
     assert numpy.array_equal(found.x, expected.reshape(found.x.shape))
 
 
@@ -148,3 +150,11 @@ def test_a_wrong_path_and_one_without_permission_are_told(tmp_path, monkeypatch)
     with without_permission("set.npz"), pytest.raises(
             UnreadableFileError, match="set.npz: cannot be read: Permission denied"):
         open_arrays("set.npz")
+
+
+def test_classes_may_be_named(tmp_path):
+    path = saved(tmp_path, x=pictures(4, 5, 4), y=[0, 0, 1, 1], classes=["cat", "dog"])
+    assert open_arrays(path).classes == ("cat", "dog")
+    path = saved(tmp_path, x_train=pictures(4, 5, 4), y_train=[0, 0, 1, 1], classes=["cat", "dog"],
+                 x_test=pictures(1, 5, 4), y_test=[0])
+    assert open_arrays(path).classes == ("cat", "dog")

@@ -68,10 +68,16 @@ def test_short_names_head_the_columns():
 
 
 def test_long_names_have_numbers_in_the_columns():
+    name = "Abyssinian cat of the neighbours"
+    text = filled([name, "their Abyssinian cat's friend"], [0, 1], [1, 1]).text()
+    assert text.splitlines()[1:] == ["  true                                0  1  accuracy",
+                                     f"  0 {name}  0  1     0.0 %",
+                                     "  1 their Abyssinian cat's friend     .  1   100.0 %"]
+
+
+def test_columns_are_headed_by_names_that_fit_a_line():
     text = filled(["Abyssinian", "pug"], [0, 1], [1, 1]).text()
-    assert text.splitlines()[1:] == ["  true          0  1  accuracy",
-                                     "  0 Abyssinian  0  1     0.0 %",
-                                     "  1 pug         .  1   100.0 %"]
+    assert text.splitlines()[1] == "  true        Abyssinian  pug  accuracy"
 
 
 def test_of_many_classes_the_worst_and_the_most_confused_are_told():

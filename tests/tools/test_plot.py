@@ -194,7 +194,7 @@ def test_several_logs_are_compared_by_name(plot, arguments, names):
                                       "for each log, got a, b"),
     (["log.jsonl", "log.jsonl", "--names", "a,a"], "ParameterError: --names: expected 2 different"),
     (["log.jsonl", "log.jsonl"], "ParameterError: --names: expected 2 different names"),
-    (["log.jsonl", "-o", "none/x.png"], "error: [Errno 2] No such file or directory: ")])
+    (["log.jsonl", "-o", "none/x.png"], "ParameterError: plot: expected a folder that is there")])
 def test_mistakes_are_told_in_one_line(plot, arguments, message):
     pytest.importorskip("matplotlib")
     write_log("log.jsonl")

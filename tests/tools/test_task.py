@@ -50,8 +50,9 @@ def test_a_folder_of_pictures_makes_the_net_for_its_classes(train, pictures):  #
     status, lines, _ = train("--data", pictures, "--iterations", 60, "--batch-size", 16)
     assert status == 0 and accuracy_of(lines) > 0.9
     assert any(line.split()[:2] == ["0", "left"] or line.split()[:1] == ["left"] for line in lines)
-    assert Path("snapshots/digits_labels.txt").read_text().split() == ["left", "middle", "right"]
-    deployed = read_text("snapshots/digits_deploy.prototxt", NetParameter)
+    labels = Path("snapshots/digits_pictures_labels.txt").read_text()
+    assert labels.split() == ["left", "middle", "right"]
+    deployed = read_text("snapshots/digits_pictures_deploy.prototxt", NetParameter)
     assert deployed.layer[-1].type == "Softmax"
     assert [layer.inner_product_param.num_output for layer in deployed.layer
             if layer.name == "ip2"] == [3]
@@ -59,7 +60,7 @@ def test_a_folder_of_pictures_makes_the_net_for_its_classes(train, pictures):  #
 
 def test_image_size_gives_pictures_and_net_another_size(train, pictures):  # noqa: F811
     assert train("--data", pictures, "--iterations", 5, "--image-size", "12x16")[0] == 0
-    deployed = read_text("snapshots/digits_deploy.prototxt", NetParameter)
+    deployed = read_text("snapshots/digits_pictures_deploy.prototxt", NetParameter)
     assert list(deployed.layer[0].input_param.shape[0].dim) == [1, 1, 12, 16]
 
 
@@ -159,16 +160,51 @@ def test_the_curves_of_a_resumed_training_begin_where_its_log_does(train,  # noq
     assert drawn[0] == [0, 50] and drawn[-1] == [0, 50, 100]
 
 
-def test_curves_that_cannot_be_drawn_do_not_end_a_training(train, caplog):  # noqa: F811
-    status, lines, _ = train("--iterations", 5, "--plot", "nowhere/curves.png")
+def test_curves_that_cannot_be_drawn_do_not_end_a_training(train, caplog,  # noqa: F811
+                                                           monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device", "curves.png")
+    monkeypatch.setattr("minicaffe.tools.plot.draw", full)
+    status, lines, _ = train("--iterations", 5, "--plot", "curves.png")
     assert status == 0 and accuracy_of(lines) > 0
-    assert "nowhere/curves.png" in caplog.text and "the curves are not drawn" in caplog.text
+    assert "No space left on device: 'curves.png'; the curves are not drawn" in caplog.text
+
+
+def test_mirrored_and_shifted_pictures_are_learned_from(train, pictures):  # noqa: F811
+    options = ("--data", pictures, "--iterations", 5)
+    train(*options, "--snapshot-dir", "plain")
+    train(*options, "--snapshot-dir", "moved", "--mirror", "--shift", 2)
+    plain, moved = (Path(folder, "digits_pictures_iter_5.caffemodel").read_bytes()
+                    for folder in ("plain", "moved"))
+    assert plain != moved and len(plain) < len(moved) < len(plain) + 100  # the transform_param
+    status, _, said = train(*options, "--shift", 2, "--image-size", "8x10")
+    assert status == 2 and "--shift: expected square pictures that the net does not crop" in said
+
+
+def test_a_resumed_training_with_other_settings_says_so(train, caplog):  # noqa: F811
+    train("--iterations", 10)
+    train("--iterations", 20, "--resume")
+    assert "other settings" not in caplog.text
+    train("--iterations", 30, "--resume", "--lr", 0.01, "--batch-size", 32, "--validation", 0.2)
+    assert ("snapshots/digits_iter_20.solverstate: it goes on with other settings: base_lr 0.01, "
+            "was 0.05; batch size 32, was 64; validation 0.2, was 0") in caplog.text
+
+
+def test_labels_of_another_training_in_the_same_folder_are_told(train, pictures,  # noqa: F811
+                                                               caplog):
+    train("--data", pictures, "--iterations", 2)
+    (pictures / "left").rename(pictures / "over there")
+    train("--data", pictures, "--iterations", 2)
+    assert ("snapshots/digits_pictures_labels.txt: its classes are another training's, so older "
+            "snapshots in this folder no longer fit it; --snapshot-dir keeps trainings apart"
+            ) in caplog.text
 
 
 def test_displays_tell_images_a_second_and_the_time_left(train):  # noqa: F811
     _, _, said = train("--iterations", 110, "--log", "log.jsonl")
     line = next(line for line in said.splitlines() if line.startswith("iteration 100: "))
     assert "images/s" in line and line.endswith(" left")
+    assert "lr 0.004545" in line  # small rates stay to be seen
     assert all(event["images_per_second"] > 0 for event in events("log.jsonl")
                if event["event"] == "train" and event["iteration"])
 

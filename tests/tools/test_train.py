@@ -117,7 +117,13 @@ def test_a_missed_target_is_exit_status_3(train):
                           "mean 'digits'?"),
     (["--data", "nowhere/"], "MissingFileError: nowhere: no such file or folder"),
     (["--resume"], "ParameterError: --resume: expected a state 'snapshots/digits_iter_N.solver"
-                   "state', got none. Hint: was it another --snapshot-dir, or another --model?"),
+                   "state', got none. Hint: was it another --snapshot-dir, --model or --data?"),
+    (["--log", "nowhere/log"], "ParameterError: --log: expected a file that can be written, got "
+                               "'nowhere/log' (No such file or directory)"),
+    (["--plot", "curves.jpg"], "ParameterError: plot: expected a file name that ends in png, svg, "
+                               "pdf, got 'curves.jpg'"),
+    (["--plot", "nowhere/x.png"], "ParameterError: plot: expected a folder that is there, got "
+                                  "'nowhere'"),
     (["--model", "nett.prototxt"], "MissingFileError: nett.prototxt: no such file. "
                                    "Hint: did you mean 'net.prototxt'?"),
     (["--solver", "none.prototxt"], "MissingFileError: none.prototxt: no such file"),

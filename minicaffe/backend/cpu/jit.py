@@ -191,7 +191,7 @@ class _Announcer(event.Listener):
 @functools.cache
 def _say_once() -> None:
     logging.getLogger("minicaffe.cpu").info(
-        "compiling the kernels of cpu, once: this run starts some seconds later")
+        "compiling kernels that are new here, to be kept: this run starts some seconds later")
 
 
 event.register("numba:compile", _Announcer())

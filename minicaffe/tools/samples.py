@@ -1,0 +1,116 @@
+"""What a training is fed: the data set that the options name, and the net's layers that take it."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy
+
+from ..data import Dataset
+from ..data.feeding import input_tops
+from ..data.sets import open_dataset
+from ..errors import ParameterError
+from ..graph import filter_net
+from ..layer import TRAIN
+from ..proto import LayerParameter, NetParameter, NetState
+from ..proto.upgrade import upgrade_net
+from ..solvers import Solver
+from .confusion import scores_blob
+
+_log = logging.getLogger("minicaffe.train")
+
+
+def open_samples(options, name: str, net: NetParameter) -> Dataset | None:
+    """What is trained on; None for a net whose own layers bring the data.
+
+    Args:
+        options: of ``minicaffe train``: data, image_size.
+        name: the data set that the net is meant for.
+
+    Errors: those of ``open_dataset``; ParameterError for a net that takes no data.
+    """
+    sources = sources_of(net)
+    if not options.data and not any(layer.type == "Input" for layer in sources):
+        return None
+    if not sources:
+        raise ParameterError("--data", "a net with a layer that data can be fed to", "none")
+    size = _picture_size(sources[0], options.image_size)
+    dataset = open_dataset(options.data or name, size=size)
+    _log.info("%s: %d samples to train on, %d to test, %d classes, of shape %s", dataset.name,
+              len(dataset.x), len(dataset.test_x), classes_of(dataset),
+              " x ".join(map(str, dataset.x.shape[1:])))
+    return dataset
+
+
+def sources_of(net: NetParameter) -> list[LayerParameter]:
+    """The layers of phase TRAIN that data may be fed to."""
+    chosen = filter_net(upgrade_net(net), NetState(phase=TRAIN))
+    tops = set(input_tops(chosen))
+    return [layer for layer in chosen.layer if tops.intersection(layer.top) and not layer.bottom]
+
+
+def _picture_size(layer: LayerParameter, wanted: tuple[int, int] | None
+                  ) -> tuple[int, int, int] | None:
+    """(C, H, W) that pictures of a folder are brought to; None: they have one size already."""
+    shape = tuple(layer.input_param.shape[0].dim[1:]) if layer.input_param.shape else ()
+    channels = shape[0] if len(shape) == 3 else 3
+    crop = layer.transform_param.crop_size
+    if wanted:
+        return channels, *wanted
+    if crop and not layer.transform_param.pad:  # room to cut it out of: 256 for 224, as is usual
+        return channels, crop * 8 // 7, crop * 8 // 7
+    return shape if len(shape) == 3 else None
+
+
+def classes_of(dataset: Dataset) -> int:
+    """How many classes there are, by their names or by the labels."""
+    labels = numpy.concatenate([dataset.y, dataset.test_y])
+    return max(len(dataset.classes), int(labels.max(initial=-1)) + 1)
+
+
+def augment(net: NetParameter, mirror: bool, shift: int, shape: tuple[int, ...]) -> None:
+    """Have the pictures of phase TRAIN mirrored, or moved by up to ``shift`` pixels.
+
+    Errors: ParameterError for pictures that are not square, or are cropped already.
+    """
+    names = {layer.name for layer in sources_of(net)[:1]} if mirror or shift else ()
+    for layer in net.layer:
+        if layer.name not in names or layer.bottom:
+            continue
+        param = layer.transform_param
+        param.mirror = param.mirror or mirror
+        if shift:
+            if param.crop_size or len(shape) != 3 or shape[1] != shape[2]:
+                raise ParameterError("--shift", "square pictures that the net does not crop",
+                                     f"pictures {shape}, crop_size {param.crop_size}")
+            param.pad, param.crop_size = shift, shape[1]
+
+
+def feeding(inputs: list[str], x, y) -> dict[str, object]:
+    """Samples and labels by the names of a net's inputs: ``data`` and ``label``, or in order.
+
+    Errors: ParameterError for more than two inputs.
+    """
+    names = list(dict.fromkeys(inputs))
+    if not 1 <= len(names) <= 2:
+        raise ParameterError("model", "one or two inputs, the data and its labels",
+                             ", ".join(sorted(names)))
+    if set(names) == {"data", "label"}:
+        names = ["data", "label"]
+    return dict(zip(names, (x, y)))
+
+
+def check_fit(solver: Solver, dataset: Dataset) -> None:
+    """Errors: ParameterError for a net with fewer scores than there are classes.
+
+    Tells of pictures that go in as they are: most nets do not learn from numbers so large.
+    """
+    judged, wanted = scores_blob(solver.net), classes_of(dataset)
+    scores = solver.net.device_blobs[judged[0]].shape if judged else ()
+    if len(scores) == 2 and scores[1] < wanted:
+        raise ParameterError(f"net '{solver.net.name}'", f"{wanted} scores or more, one for each "
+                             f"class of {dataset.name}", f"{scores[1]} in blob '{judged[0]}'",
+                             "num_output of the last layer counts the classes.")
+    if dataset.x.dtype == numpy.uint8 and not solver.net.source.transforms:
+        _log.warning("net '%s' is fed pictures as they are, 0 to 255; transform_param { scale: "
+                     "0.00390625 } in its data layer brings them to 0 .. 1", solver.net.name)
