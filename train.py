@@ -6,6 +6,8 @@ try:
     from minicaffe.cli import train
 except ModuleNotFoundError as error:
     sys.exit(f"{error}. Install what minicaffe needs first: pip install .")
+except KeyboardInterrupt:
+    sys.exit(130)
 
 if __name__ == "__main__":
     sys.exit(train())

@@ -10,12 +10,15 @@ from __future__ import annotations
 import numpy
 from numpy import (  # noqa: F401  (offered to layers, which import no array library themselves)
     abs,
+    add,
     exp,
     expm1,
     log,
     log1p,
     maximum,
     minimum,
+    multiply,
+    positive,
     power,
     sign,
     sqrt,

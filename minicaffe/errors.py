@@ -49,6 +49,10 @@ class WeightsError(MinicaffeError, ValueError):
     """Weights that do not fit the net."""
 
 
+class MissingPackageError(MinicaffeError, ImportError):
+    """An optional package that is needed for what was asked and is not installed."""
+
+
 class DeviceError(MinicaffeError, RuntimeError):
     """A device that is unknown, or whose library or hardware is missing."""
 

@@ -231,7 +231,8 @@ def layer_class(param: LayerParameter) -> type[Layer]:
     if param.type not in _types:
         known = f"known types: {', '.join(sorted(_types))}."
         if param.type.endswith("Data"):
-            known = "Solver(..., data=(x, y)) or train.py --data takes its place."
+            known = ("Solver(..., data=(x, y), test_data=(x, y)) or train.py --data takes "
+                     "its place.")
         if param.type in CAFFE_TYPES:
             raise NetError(f"layer '{param.name}'", "a layer type that this version has",
                            f"Caffe's '{param.type}'", known)

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .blob import Blob
+from .blob import Blob, Memory
 from .errors import NetError, WeightsError
 from .layer import TRAIN, Layer, check_counts, make_layer
 from .proto import ParamSpec
@@ -84,9 +84,11 @@ def build(net: Net) -> None:
         _losses(net, layer)
     net.outputs = sorted(unused)
     _route(net)
+    for layer, need in zip(net.layers, net.layer_need_backward):
+        layer.need_backward = need
     if net.phase == TRAIN:
         refuse_labels(net)
-        _warn_of_overwritten_tops(net)
+        _warn_of_overwritten_blobs(net)
 
 
 def _make(net: Net, param) -> Layer:
@@ -104,19 +106,37 @@ def _make(net: Net, param) -> Layer:
     return layer
 
 
-def _warn_of_overwritten_tops(net: Net) -> None:
-    """Tell of gradients that are wrong, as they are in Caffe: they need a top that a layer in place
-    has overwritten by then."""
-    makers: dict[str, int] = {}
+def _warn_of_overwritten_blobs(net: Net) -> None:
+    """Tell of numbers that are wrong, as they are in Caffe, as a layer in place has overwritten
+    them: a bottom that shares its memory under another name, or a top that a gradient needs."""
+    writers: dict[Memory, int] = {}  # the layer that wrote last into each memory
+    makers: dict[str, int] = {}  # the layer whose numbers each blob is meant to hold
     for index, layer in enumerate(net.layers):
-        for name in set(layer.param.top).intersection(layer.param.bottom, makers):
-            maker = net.layers[makers[name]]
-            # those that say nothing are taken to read both, and most do not
-            if maker.backward_reads == ("top",) and net.layer_need_backward[makers[name]]:
-                _log.warning("%s needs its top '%s' for its gradient, which will be wrong, as %s "
-                             "writes over it; give the latter a top of its own", maker.where, name,
-                             layer.where)
-        makers.update((name, index) for name in layer.param.top)
+        bottoms, tops = net.bottom_blobs[index], net.top_blobs[index]
+        for blob in bottoms:
+            memory = blob.memory("data")
+            if makers[blob.name] != writers[memory]:
+                _log.warning("%s reads '%s', over which %s has written by another name for the "
+                             "same memory; give the latter a top of its own", layer.where,
+                             blob.name, net.layers[writers[memory]].where)
+            if blob in tops:
+                _warn_of_lost_top(net, writers[memory], memory, layer)
+        named = {blob.memory("data"): blob.name for blob in bottoms if blob not in tops}
+        for blob in tops:
+            memory = blob.memory("data")
+            if memory in named and blob not in bottoms:  # its numbers under another name
+                makers[blob.name] = makers[named[memory]]
+            else:
+                makers[blob.name] = writers[memory] = index
+
+
+def _warn_of_lost_top(net: Net, maker: int, memory: Memory, writer: Layer) -> None:
+    layer = net.layers[maker]
+    # those that say nothing are taken to read both, and most do not
+    if layer.backward_reads == ("top",) and net.layer_need_backward[maker]:
+        name = next(blob.name for blob in net.top_blobs[maker] if blob.memory("data") is memory)
+        _log.warning("%s needs its top '%s' for its gradient, which will be wrong, as %s writes "
+                     "over it; give the latter a top of its own", layer.where, name, writer.where)
 
 
 def _tops(net: Net, layer: Layer) -> list[Blob]:

@@ -446,3 +446,43 @@ def test_a_top_that_a_gradient_needs_is_not_overwritten_unnoticed(make_net, capl
     text = (f"{kind} 's' needs its top 's' for its gradient, which will be wrong, as Dropout 'd' "
             "writes over it; give the latter a top of its own")
     assert (text in caplog.text) == told
+
+
+IN_PLACE = X + ip("a", "x") + plain("{kind}", "s", "a") + plain("{share}", "f", "s") + (
+    plain("Dropout", "d", "f", top="f"))
+
+
+@pytest.mark.parametrize("share", ["Flatten", "Reshape"])
+@pytest.mark.parametrize("kind, told", [("Sigmoid", True), ("ReLU", False)])
+def test_a_top_is_overwritten_under_another_name_too(make_net, caplog, share, kind, told):
+    text = IN_PLACE.replace("{kind}", kind).replace("{share}", share).replace(
+        '"Reshape"', '"Reshape" reshape_param { shape { dim: [0, -1] } }')
+    make_net(text + ip("out", "f", more="loss_weight: 1"))
+    assert (f"{kind} 's' needs its top 's' for its gradient, which will be wrong, as Dropout 'd' "
+            "writes over it; give the latter a top of its own" in caplog.text) == told
+
+
+def test_a_top_that_lies_where_it_was_made_is_not_warned_of(make_net, caplog):
+    make_net(X + ip("a", "x") + plain("Sigmoid", "s", "a") + plain("Flatten", "f", "s")
+             + plain("Dropout", "d", "f") + ip("b", "s", more="loss_weight: 1")
+             + ip("out", "d", more="loss_weight: 1"))
+    assert "top of its own" not in caplog.text
+
+
+OVERWRITTEN = ("reads 's_s_0_split_1', over which Scale 'r' has written by another name for the "
+               "same memory; give the latter a top of its own")
+
+
+@pytest.mark.parametrize("order, told", [("frb", True), ("fbr", False), ("bfr", False)])
+def test_a_bottom_that_was_overwritten_under_another_name_is_told(make_net, caplog, order, told):
+    layers = {"f": plain("Flatten", "f", "s"), "r": plain("Scale", "r", "f", top="f"),
+              "b": plain("TanH", "b", "s", more="loss_weight: 1")}
+    net = fed(make_net(X + ip("a", "x") + plain("ReLU", "s", "a")
+                       + "".join(layers[name] for name in order)
+                       + ip("out", "f", more="loss_weight: 1")))
+    assert (OVERWRITTEN in caplog.text) == told and ("over which" in caplog.text) == told
+    net.params["r"][0].data[...] = 3
+    net.forward()
+    relu = numpy.maximum(net.blobs["a"].data, 0)
+    numpy.testing.assert_allclose(net.blobs["b"].data, numpy.tanh(3 * relu if told else relu),
+                                  rtol=1e-5)

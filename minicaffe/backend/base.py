@@ -205,8 +205,8 @@ def check_sizes(function: Callable, outs: tuple, inputs: tuple) -> tuple[int, in
 
     Returns: out's elements as (outer, C, inner), of which some inputs have (1, C, 1); (1, 1, size)
     where there are none.
-    Errors: ShapeError unless the outputs have one shape, and each input their size, one element,
-    or a shape that repeats along it, the same for all of these.
+    Errors: ShapeError unless all outputs have one shape, and every input has as many elements as an
+    output, one element, or the one broadcast shape.
     """
     shapes, shape, size = {out.shape for out in outs}, outs[0].shape, outs[0].size
     other = {value.shape for value in inputs if getattr(value, "size", 1) not in (1, size)}

@@ -44,6 +44,9 @@ def open_arrays(path: str | os.PathLike, name: str | None = None) -> Dataset:
     x, y = _part(found, TRAIN, where)
     classes = tuple(map(str, found.get("classes", numpy.array([])).ravel()))
     if not any(set(names) <= set(found) for names in TEST):
+        half = set(found).intersection(name for names in TEST for name in names)
+        if half - {name for names in TRAIN for name in names}:
+            raise FileFormatError(where, "test samples and test labels", ", ".join(sorted(half)))
         return with_test_part(x, y, classes, name, where)
     test_x, test_y = _part(found, TEST, where)
     if test_x.shape[1:] != x.shape[1:]:
@@ -99,7 +102,11 @@ def _samples(x: numpy.ndarray, where: str) -> numpy.ndarray:
 def _labels(y: numpy.ndarray, where: str, count: int) -> numpy.ndarray:
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim != 1 or y.dtype.kind not in "buif" or (y != numpy.trunc(y)).any():
+    if y.ndim != 1 or y.dtype.kind not in "buif":
         raise FileFormatError(where, "labels (N,), whole numbers from 0",
                               f"shape {y.shape}, {y.dtype}")
+    odd = ~numpy.isfinite(y) | (y != numpy.trunc(y))
+    if odd.any():
+        raise FileFormatError(where, "labels that are whole numbers from 0",
+                              f"{y[odd][0]} at place {odd.argmax()}")
     return checked_labels(y, where, CLASSES, count)

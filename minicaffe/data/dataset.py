@@ -10,12 +10,12 @@ from .. import randomness
 from ..errors import ParameterError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Samples and labels: to learn from, and a test part for the end.
 
     Attributes:
-        x: (N, ...) samples, an array or what reads like one by rows (``pictures.Pictures``);
+        x: (N, ...) samples, an array or what reads like one by rows (``ImageFolder``);
             pictures are (N, C, H, W), uint8 from 0 to 255, channels in the order B, G, R.
         y: (N,) whole numbers from 0.
         test_x, test_y: the same, of the test part.
@@ -29,6 +29,10 @@ class Dataset:
     test_y: numpy.ndarray
     classes: tuple[str, ...] = ()
     name: str = "data"
+
+    def __repr__(self) -> str:
+        return (f"<Dataset '{self.name}': {len(self.x)} samples {tuple(self.x.shape[1:])}, "
+                f"{len(self.test_x)} to test, {len(self.classes) or 'unnamed'} classes>")
 
     def hold_out(self, share: float, seed: int) -> Dataset:
         """The training part in two: the rest of it, and a random ``share`` as the test part.

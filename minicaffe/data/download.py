@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 
 from ..errors import MinicaffeError
 
+_log = logging.getLogger("minicaffe")
 TIMEOUT = 30.0  # seconds in which a mirror must say something
+LOCK = ".lock"  # in the folder of each set
 _PIECE = 1 << 16
 
 
@@ -84,7 +89,8 @@ def fetch(name: str, timeout: float = TIMEOUT) -> Path:
     """The folder with all files of a data set; those that are not there are downloaded.
 
     Every mirror is tried in turn.  A file gets its name only when its size and SHA-256 are right;
-    until then it is NAME.part, from which a later call goes on.
+    until then it is NAME.part, from which a later call goes on.  Where several processes want the
+    same set, one fetches it, and the others wait.
 
     Errors: DownloadError, with the reason of each mirror and where to put the files by hand;
     and for a folder that cannot be written.
@@ -92,9 +98,12 @@ def fetch(name: str, timeout: float = TIMEOUT) -> Path:
     folder, download = cache_folder(name), DOWNLOADS[name]
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for remote in download.files:
-        if not (folder / remote.name).exists():
-            _from_mirrors(remote, download, folder, timeout)
+    if all((folder / remote.name).exists() for remote in download.files):
+        return folder
+    with _alone_in(folder):
+        for remote in download.files:
+            if not (folder / remote.name).exists():
+                _from_mirrors(remote, download, folder, timeout)
     return folder
 
 
@@ -111,6 +120,36 @@ def _writing(path: Path) -> Iterator[None]:
         raise DownloadError(str(path), f"cannot be written: {error.strerror}",
                             hint="see to the disk, or name another cache folder in "
                             "XDG_CACHE_HOME.") from error
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time is in the block; the system lets the next one in also when it dies."""
+    path = folder / LOCK
+    with _writing(path):
+        file = open(path, "ab")
+    with file:
+        if not _lock(file):
+            _log.warning("data set '%s': another process fetches it, this one waits", folder.name)
+            while not _lock(file):
+                time.sleep(0.1)
+        yield
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Lock an open file until it is closed; False while another one has it locked."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # some disks on a network have no locks: the check sums are left
+        pass
+    return True
 
 
 def _from_mirrors(remote: Remote, download: Download, folder: Path, timeout: float) -> None:

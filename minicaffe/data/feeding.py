@@ -12,7 +12,8 @@ import numpy
 from ..errors import ParameterError, nearest
 from ..layer import TEST, TRAIN
 from ..proto import LayerParameter, NetParameter, TransformationParameter
-from .source import Batches
+from .dataset import Dataset
+from .source import Batches, as_samples
 from .transform import Transform, mean_of
 
 _log = logging.getLogger("minicaffe")
@@ -28,11 +29,14 @@ class Feeder:
 
     Args:
         data, test_data: arrays, by name in a dict or in the order of ``input_tops``; a ``Batches``,
-            which brings the transforms that the net asks for; another source, for nets whose inputs
-            are Input layers; or None.
+            which brings the transforms that the net asks for; a ``Dataset``, of which each takes
+            its part, and the test nets take theirs unless ``test_data`` says otherwise; another
+            source, for nets whose inputs are Input layers; or None.
     """
 
     def __init__(self, data=None, test_data=None):
+        if test_data is None and isinstance(data, Dataset):
+            test_data = data
         self._data = {TRAIN: data, TEST: test_data}
         self._means = TrainingMeans()
 
@@ -45,20 +49,23 @@ class Feeder:
         Args:
             net: the layers of one phase alone, as ``graph.filter_net`` chooses them.
 
-        Errors: those of ``by_name``, ``as_inputs`` and ``transforms``.
+        Errors: those of ``by_name``, ``as_samples``, ``as_inputs`` and ``transforms``.
         """
         data = self._data[phase]
         if data is None or hasattr(data, "batches") and not isinstance(data, Batches):
             return net, data
+        if isinstance(data, Dataset):
+            data = samples_of(data, net, phase)
         arrays = data.arrays if isinstance(data, Batches) else by_name(net, data)
         _check_layers(net, arrays)
+        arrays = as_samples(arrays)
         if phase == TRAIN:
             self._means.arrays = arrays
         if isinstance(data, Batches):
             _check_transforms(net, data)
         else:
             data = Batches(arrays, shuffle=phase == TRAIN,
-                           transforms=transforms(net, phase, arrays, self._means))
+                           transforms=transforms(net, arrays, self._means))
         shapes = {name: data.sample_shape(name) for name in arrays}
         return as_inputs(net, shapes, data.batch_size), data
 
@@ -98,6 +105,22 @@ def input_tops(net: NetParameter) -> list[str]:
     """
     return [top for layer in net.layer if not layer.bottom and layer.type not in _MAKE_THEIR_OWN
             for top in layer.top]
+
+
+def samples_of(dataset: Dataset, net: NetParameter, phase: int) -> dict[str, object]:
+    """Samples and labels of the part for a phase, by the names of the net's inputs: ``data`` and
+    ``label``, or in their order; a net of one input sees no labels.
+
+    Errors: ParameterError for a net with more than two inputs.
+    """
+    names = list(dict.fromkeys(input_tops(net)))
+    if not 1 <= len(names) <= 2:
+        raise ParameterError("model", "one or two inputs, the data and its labels",
+                             ", ".join(names) or "none")
+    if set(names) == {"data", "label"}:
+        names = ["data", "label"]
+    return dict(zip(names, (dataset.x, dataset.y) if phase == TRAIN else
+                    (dataset.test_x, dataset.test_y)))
 
 
 def by_name(net: NetParameter, data) -> dict[str, object]:
@@ -180,7 +203,7 @@ def as_inputs(net: NetParameter, shapes: Mapping[str, tuple[int, ...]],
     return fed
 
 
-def transforms(net: NetParameter, phase: int, fed, means: TrainingMeans) -> dict[str, Transform]:
+def transforms(net: NetParameter, fed, means: TrainingMeans) -> dict[str, Transform]:
     """How the samples of each fed input are transformed, where its layer asks for it.
 
     A layer's transform is that of its first top: labels stay as they are.  A mean that is to be
@@ -191,7 +214,7 @@ def transforms(net: NetParameter, phase: int, fed, means: TrainingMeans) -> dict
 
     Errors: those of Transform; ParameterError for a mean without training data.
     """
-    return {name: _transform(param, phase, name, where, means)
+    return {name: _transform(param, name, where, means)
             for name, (param, where) in transform_params(net, fed).items()}
 
 
@@ -202,13 +225,13 @@ def transform_params(net: NetParameter, fed) -> dict[str, tuple[TransformationPa
             and layer.transform_param.ListFields()}
 
 
-def _transform(param, phase: int, name: str, where: str, means: TrainingMeans) -> Transform:
+def _transform(param, name: str, where: str, means: TrainingMeans) -> Transform:
     mean = None
     if param.subtract_mean:
         mean = means.get(name, param.subtract_mean, where)
     elif param.mean_file and not Path(param.mean_file).exists():
         mean = means.instead_of(param.mean_file, name, where)
-    return Transform(param, phase, mean, where)
+    return Transform(param, mean, where)
 
 
 def _is_replaced(layer, shapes) -> bool:

@@ -15,8 +15,8 @@ from .digits import load_digits
 from .download import DOWNLOADS, cache_folder, fetch
 from .files import existing_path, reading
 from .idx import idx_files, load_idx
-from .picture import SUFFIXES
-from .pictures import open_pictures
+from .image import SUFFIXES
+from .image_folder import open_image_folder
 
 NAMES = ("digits", *DOWNLOADS)
 ARCHIVES = (".zip", ".npz", ".tar.gz", ".tgz")
@@ -99,12 +99,12 @@ def _kind(path: Path) -> Callable[..., Dataset] | None:
                 return lambda path, size, name: load_idx(path, name)
             if find_cifar10(path):
                 return lambda path, size, name: load_cifar10(find_cifar10(path), name or "cifar10")
-            return open_pictures if any(entry.is_dir() for entry in path.iterdir()) else None
+            return open_image_folder if any(entry.is_dir() for entry in path.iterdir()) else None
     if file.endswith(".npz"):
         return lambda path, size, name: open_arrays(path, name)
     if file.endswith((".tar.gz", ".tgz")):
         return lambda path, size, name: load_cifar10(path, name or "cifar10")
-    return open_pictures if file.endswith(".zip") else None
+    return open_image_folder if file.endswith(".zip") else None
 
 
 def _contents(path: Path) -> str:

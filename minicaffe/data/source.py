@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from numbers import Integral
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy
 
 from .. import randomness
-from ..errors import ParameterError, ShapeError
+from ..errors import ParameterError, ShapeError, expect_known
+from ..layer import TRAIN
 from .prefetch import Arrays, Prefetcher
 from .transform import Transform, take
 
@@ -28,29 +30,28 @@ class Batches:
 
     Args:
         arrays: {blob name: samples (N, ...)}; uint8 stays as it is, all else is kept as float32.
-            ``Pictures``, or what else has a shape, the dtype uint8, a length and ``take(rows)``,
+            ``ImageFolder``, or what else has a shape, the dtype uint8, a length and ``take(rows)``,
             which two threads may call at once, are not read before their rows are needed.
         batch_size: samples a pass; default: the first axis of the net's blobs.
         shuffle: a new order in each epoch, which depends on the net's seed and the epoch alone;
-            a batch may reach into the next epoch, as when Caffe reads a database round and round.
-            Without it the samples come in order and each round ends with what is left.
-        transforms: {blob name: Transform}, for those that are not fed as they are.
+            a batch may reach into the next epoch.  Without it the samples come in order: to a net
+            in phase TRAIN in full batches, as when Caffe reads a database round and round; in
+            phase TEST each round ends with what is left.
+        transforms: {blob name: Transform}, for those that are not fed as they are; windows and
+            mirrors are drawn for nets in phase TRAIN alone.
         prefetch: whether a thread prepares the next batches; default: where that takes long.
 
-    Errors: ShapeError for arrays of different lengths, and samples that a transform does not fit;
-    ParameterError for none or empty ones, and transforms of other blobs.
+    Errors: those of ``as_samples``; ShapeError for samples that a transform does not fit;
+    ParameterError for a batch size below 1, and transforms of other blobs.
     """
 
     def __init__(self, arrays: Mapping[str, numpy.ndarray], batch_size: int | None = None,
                  shuffle: bool = False, transforms: Mapping[str, Transform] | None = None,
                  prefetch: bool | None = None):
-        self.arrays = {name: _kept(array) for name, array in arrays.items()}
-        lengths = {name: len(array) for name, array in self.arrays.items()}
-        if not lengths or 0 in lengths.values():
-            raise ParameterError("data", "one sample or more in every array", lengths)
-        if len(set(lengths.values())) != 1:
-            raise ShapeError("data", "arrays of one length", lengths)
-        self.length = next(iter(lengths.values()))
+        self.arrays = as_samples(arrays)
+        self.length = len(next(iter(self.arrays.values())))
+        if batch_size is not None and not (isinstance(batch_size, Integral) and batch_size > 0):
+            raise ParameterError("data: batch_size", "a whole number, 1 or more", batch_size)
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.transforms = dict(transforms or {})
@@ -63,6 +64,10 @@ class Batches:
         for name in self.transforms:
             self.sample_shape(name)
 
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {self.sample_shape(name)}" for name in self.arrays)
+        return f"<Batches: {self.length} samples{', shuffled' * self.shuffle}: {shapes}>"
+
     def sample_shape(self, name: str) -> tuple[int, ...]:
         """The shape of one sample of an array, once transformed.  Errors: those of Transform."""
         shape = tuple(self.arrays[name].shape[1:])
@@ -71,57 +76,59 @@ class Batches:
 
     def batches(self, net: Net) -> int:
         """How many passes see every sample once, the last one perhaps a smaller batch."""
-        return self._round(self._size(net))
+        return self._round(self._place(net).size)
 
     def fill(self, net: Net, tick: int) -> int:
         """Write the samples of pass ``tick`` into the net's blobs; returns how many they are.
 
-        Errors: ShapeError for samples of another shape than the net's input.
+        Errors: ParameterError for a name that is no blob of the net; ShapeError for samples of
+        another shape than its input, axes of one aside.
         """
-        size, ahead = self._size(net), self._fed[net].ahead
-        prepared = ahead and ahead.take((net.seed, size, net.dtype), tick)
+        place, ahead = self._place(net), self._fed[net].ahead
+        prepared = ahead and ahead.take(place, tick)
         if prepared:
             for name, array in prepared.items():
                 self._target(net, name, len(array))[...] = array
             ahead.give_back(prepared)
             return len(array)
-        rows = self._rows(tick, size, net.seed)
+        rows = self._rows(place, tick)
         for name in self.arrays:
-            self._load(name, rows, self._target(net, name, len(rows)), net.seed, tick)
+            self._load(name, rows, self._target(net, name, len(rows)), place, tick)
         return len(rows)
 
     def _target(self, net: Net, name: str, count: int) -> numpy.ndarray:
-        """Where ``count`` samples go in the net."""
+        """Where ``count`` samples go in the net: its blob's array, seen in the samples' shape."""
         blob, shape = net.device_blobs[name], self.sample_shape(name)
-        if blob.shape[1:] != shape:
-            raise ShapeError(f"blob '{name}' of net '{net.name}'",
-                             f"samples of shape {blob.shape[1:]}", shape)
-        blob.reshape(count, *shape)
-        return blob.host.data
+        wanted = blob.shape[1:]
+        if shape != wanted and _without_ones(shape) != _without_ones(wanted):
+            raise ShapeError(f"blob '{name}' of net '{net.name}'", f"samples of shape {wanted}",
+                             shape, _way(shape, wanted))
+        blob.reshape(count, *wanted)
+        return blob.host.data.reshape(count, *shape)
 
-    def _load(self, name: str, rows: numpy.ndarray, out: numpy.ndarray, seed: int,
+    def _load(self, name: str, rows: numpy.ndarray, out: numpy.ndarray, place: _Place,
               tick: int) -> None:
         """Write the samples of these rows, transformed, into ``out``."""
         array, transform = self.arrays[name], self.transforms.get(name)
         if transform is not None:
-            rng = randomness.generator(seed, "transform", name, tick) if transform.random else None
-            transform(take(array, rows), out, rng)
+            drawn = transform.random and place.phase == TRAIN
+            transform(take(array, rows), out,
+                      randomness.generator(place.seed, "transform", name, tick) if drawn else None)
         elif out.dtype == array.dtype and isinstance(array, numpy.ndarray):
             # mode: the default one works in a buffer of its own
             numpy.take(array, rows, axis=0, out=out, mode="clip")
         else:
             out[...] = take(array, rows)
 
-    def _prepare(self, place: tuple, tick: int, spare: Arrays | None) -> Arrays:
+    def _prepare(self, place: _Place, tick: int, spare: Arrays | None) -> Arrays:
         """A batch in memory of its own; on the Prefetcher's thread."""
-        seed, size, dtype = place
-        rows, batch = self._rows(tick, size, seed), {}
+        rows, batch = self._rows(place, tick), {}
         for name in self.arrays:
             shape = len(rows), *self.sample_shape(name)
             known = spare and spare[name]
-            fits = spare and (known.shape, known.dtype) == (shape, dtype)
-            batch[name] = known if fits else numpy.empty(shape, dtype)
-            self._load(name, rows, batch[name], seed, tick)
+            fits = spare and (known.shape, known.dtype) == (shape, place.dtype)
+            batch[name] = known if fits else numpy.empty(shape, place.dtype)
+            self._load(name, rows, batch[name], place, tick)
         return batch
 
     def _worth_a_thread(self, size: int) -> bool:
@@ -134,25 +141,45 @@ class Batches:
     def _round(self, size: int) -> int:
         return -(-self.length // size)
 
-    def _size(self, net: Net) -> int:
-        """Samples a pass: of a net's own batch size, the one that it had when first asked."""
+    def _place(self, net: Net) -> _Place:
         if net not in self._fed:
-            name = next(iter(self.arrays))
-            size = self.batch_size or net.device_blobs[name].shape[0]
+            size = self._size(net)
             ahead = Prefetcher(self._prepare) if self._worth_a_thread(size) else None
             self._fed[net] = _Fed(size, ahead)
         size = self._fed[net].size
-        return size if self.shuffle else min(size, self.length)
+        if not self._wraps(net.phase):
+            size = min(size, self.length)
+        return _Place(net.seed, size, net.dtype, net.phase)
 
-    def _rows(self, tick: int, size: int, seed: int) -> numpy.ndarray:
-        if not self.shuffle:
+    def _size(self, net: Net) -> int:
+        """Samples a pass; the net's own batch size is the one that it has when first asked."""
+        for name in self.arrays:
+            expect_known(name, net.device_blobs, "data", f"the inputs of net '{net.name}': "
+                         f"{', '.join(net.inputs)}")
+        if self.batch_size is not None:
+            return self.batch_size
+        blob = net.device_blobs[next(iter(self.arrays))]
+        if not blob.shape or not blob.shape[0]:
+            raise ShapeError(f"blob '{blob.name}' of net '{net.name}'", "a first axis of 1 or "
+                             "more, the samples of a pass", blob.shape)
+        return blob.shape[0]
+
+    def _wraps(self, phase: int) -> bool:
+        """Whether a batch may reach into the next round."""
+        return self.shuffle or phase == TRAIN
+
+    def _rows(self, place: _Place, tick: int) -> numpy.ndarray:
+        size, length = place.size, self.length
+        if not self._wraps(place.phase):
             start = tick % self._round(size) * size
-            return numpy.arange(start, min(start + size, self.length))
+            return numpy.arange(start, min(start + size, length))
         places = numpy.arange(tick * size, (tick + 1) * size)
+        if not self.shuffle:
+            return places % length
         rows = numpy.empty(size, numpy.intp)
-        for epoch in range(places[0] // self.length, places[-1] // self.length + 1):
-            here = places // self.length == epoch
-            rows[here] = self._epoch(seed, epoch)[places[here] % self.length]
+        for epoch in range(places[0] // length, places[-1] // length + 1):
+            here = places // length == epoch
+            rows[here] = self._epoch(place.seed, epoch)[places[here] % length]
         return rows
 
     def _epoch(self, seed: int, epoch: int) -> numpy.ndarray:
@@ -164,6 +191,15 @@ class Batches:
         return order
 
 
+class _Place(NamedTuple):
+    """What a batch depends on, beside the number of its pass."""
+
+    seed: int
+    size: int
+    dtype: numpy.dtype
+    phase: int
+
+
 @dataclass
 class _Fed:
     """What a source knows of a net that it feeds: its batch size, and who works ahead for it."""
@@ -172,8 +208,49 @@ class _Fed:
     ahead: Prefetcher | None
 
 
-def _kept(array):
-    """Samples as they are kept: bytes, also those decoded later, as they are, the rest float32."""
-    if getattr(array, "dtype", None) == numpy.uint8 and hasattr(array, "take"):
+def as_samples(arrays: Mapping[str, object]) -> Arrays:
+    """Samples as they are kept: bytes, also those decoded later, as they are, the rest float32.
+
+    Errors: ParameterError for what is no dict of arrays of numbers, and for empty ones; ShapeError
+    for arrays of different lengths.
+    """
+    if not isinstance(arrays, Mapping):
+        raise ParameterError("data", "a dict of samples by the names of a net's inputs",
+                             type(arrays).__name__, "{'data': x, 'label': y}, for example.")
+    kept = {name: _kept(array, f"data '{name}'") for name, array in arrays.items()}
+    lengths = {name: len(array) for name, array in kept.items()}
+    if not lengths or 0 in lengths.values():
+        raise ParameterError("data", "one sample or more in every array", lengths)
+    if len(set(lengths.values())) != 1:
+        raise ShapeError("data", "arrays of one length", lengths)
+    return kept
+
+
+def _kept(array, where: str):
+    if (getattr(array, "dtype", None) == numpy.uint8 and getattr(array, "shape", ())
+            and hasattr(array, "take")):
         return array
-    return numpy.asarray(array, numpy.float32)
+    try:
+        found = numpy.asarray(array)
+        if found.ndim and found.dtype.kind in "buifO":
+            return found if found.dtype == numpy.uint8 else found.astype(numpy.float32, copy=False)
+        got = "strings" if found.dtype.kind in "US" else f"{array!r:.40}"
+    except (TypeError, ValueError) as error:  # a list of lists of several lengths, for example
+        got = f"{type(array).__name__} ({error})"
+    hint = "names, y = numpy.unique(y, return_inverse=True) numbers the classes from 0."
+    raise ParameterError(where, "an array of numbers, a row for each sample", got,
+                         hint if "string" in got else "")
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def _way(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """How samples of one shape might be brought to another; "" where no way is plain."""
+    if len(shape) == 3 and (shape[2], *shape[:2]) == wanted:
+        return "x.transpose(0, 3, 1, 2) brings the channels to the front."
+    if math.prod(shape) == math.prod(wanted):
+        axes = ", ".join(map(str, (-1, *wanted)))
+        return f"x.reshape({axes}), if the numbers lie in that order."
+    return ""

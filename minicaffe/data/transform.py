@@ -7,8 +7,8 @@ import math
 import numpy
 
 from ..errors import ParameterError, ShapeError, expect_known
-from ..layer import TRAIN
 from ..proto import TransformationParameter
+from ..proto.text import to_text
 from ..proto.wire import read_blob
 
 MEANS = ("image", "channel")
@@ -18,37 +18,38 @@ _MEAN_FIELDS = ("mean_file", "mean_value", "subtract_mean")
 class Transform:
     """``y = (x - mean) * scale`` of a window of each picture, mirrored or not.
 
-    The window has ``crop_size`` rows and columns: somewhere in phase TRAIN, in the middle in phase
-    TEST.  Before it is cut, ``pad`` zeros are put on each side, after the mean is subtracted: the
-    border is the mean.  With ``mirror`` a coin is tossed for each picture, in phase TRAIN; Caffe's
-    data layers toss it in phase TEST as well, so published nets ask for it in phase TRAIN alone.
+    The window has ``crop_size`` rows and columns: somewhere in the picture where random numbers are
+    given, as nets in phase TRAIN are fed, and in the middle where not.  Before it is cut, ``pad``
+    zeros are put on each side, after the mean is subtracted: the border is the mean.  With
+    ``mirror`` a coin is tossed for each picture, with random numbers alone; Caffe's data layers
+    toss it in phase TEST as well, so published nets ask for it in phase TRAIN alone.
 
     Args:
         param: scale, mirror, crop_size, and one of mean_file (a binaryproto), mean_value (one, or
             one for each channel) and subtract_mean; ours: pad, and subtract_mean, "image" or
             "channel": what ``mean_of`` the training part is, which is given as ``mean``.
-        phase: TRAIN or TEST.
         mean: takes the place of the one that ``param`` names.
         where: what errors call it.
 
     Attributes:
-        param, phase: as given.
+        param: as given.
         mean: float32, of a sample's shape, or (C,) numbers, one for each channel, or (1,); or None.
 
     Errors: ParameterError for two kinds of mean, or one that nobody computed; those of the file.
     """
 
-    def __init__(self, param: TransformationParameter, phase: int,
-                 mean: numpy.ndarray | None = None, where: str = "transform_param"):
-        self.param, self.phase, self.where = param, phase, where
+    def __init__(self, param: TransformationParameter, mean: numpy.ndarray | None = None,
+                 where: str = "transform_param"):
+        self.param, self.where = param, where
         _check_mean_fields(param, where)
         if mean is None:
             mean = self._own_mean()
         self.mean = None if mean is None else _mean_array(mean)
 
-    def at(self, phase: int) -> Transform:
-        """The same transform, with the same mean, in a phase."""
-        return Transform(self.param, phase, self.mean, self.where)
+    def __repr__(self) -> str:
+        told = to_text(self.param).split("\n") + ([] if self.mean is None else
+                                                  [f"mean of shape {self.mean.shape}"])
+        return f"<Transform {', '.join(filter(None, told)) or 'to nothing else'}>"
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a sample, once transformed.
@@ -73,18 +74,20 @@ class Transform:
 
     @property
     def random(self) -> bool:
-        """Whether the result depends on random numbers."""
-        return self.phase == TRAIN and bool(self.param.crop_size or self.param.mirror)
+        """Whether it makes use of random numbers, where they are given."""
+        return bool(self.param.crop_size or self.param.mirror)
 
     def __call__(self, samples: numpy.ndarray, out: numpy.ndarray,
                  rng: numpy.random.Generator | None = None) -> None:
         """Write the transformed samples (n, ...) into ``out``, of their ``output_shape``.
 
         Args:
-            rng: draws windows and mirrors; needed where the transform is ``random``.
+            rng: draws windows and mirrors; without it windows lie in the middle and nothing is
+                mirrored.
         """
         mean = self._mean_like(samples.ndim - 1)
-        if out.shape[1:] == samples.shape[1:] and not (self.random or self.param.pad):
+        drawn = rng is not None and self.random
+        if out.shape[1:] == samples.shape[1:] and not (drawn or self.param.pad):
             _subtract(samples, mean, out)
         else:
             self._cut(samples, mean, out, rng)
@@ -98,7 +101,7 @@ class Transform:
         canvas = numpy.zeros((channels, height + 2 * pad, width + 2 * pad), out.dtype)
         picture = canvas[:, pad:pad + height, pad:pad + width]
         free = canvas.shape[1] - rows, canvas.shape[2] - columns
-        if self.random:
+        if rng is not None:
             tops, lefts = (rng.integers(0, most + 1, n).tolist() for most in free)
             flips = (rng.random(n) < 0.5).tolist() if self.param.mirror else [False] * n
         else:

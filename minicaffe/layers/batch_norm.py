@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from ..elementwise import multiply, positive
 from ..layer import TEST
-from .broadcast import _KeepsInput, along
-from .scale import multiply
+from .broadcast import along
+from .buffered import _SavesInput
+
+FEW = 64  # elements of a channel whose mean may be taken for roughly that of all
 
 
 def deviation_and_square(x, origin):
@@ -28,7 +31,7 @@ def normalized_backward(dy, x, mean, factor, mean_dy, mean_dy_y):
     return (dy - mean_dy - mean_dy_y * ((x - mean) * factor)) * factor
 
 
-class BatchNorm(_KeepsInput):
+class BatchNorm(_SavesInput):
     """``y = (x - mean) / sqrt(variance + eps)``, channel by channel; Scale behind it learns more.
 
     In TRAIN mean and variance are those of the m elements that a channel has in the batch, and
@@ -39,19 +42,19 @@ class BatchNorm(_KeepsInput):
 
     Bottom: x (N, C, ...), or (N,): one channel.  Top: y, the same; may be in place.
     Params: use_global_stats (in TEST true), moving_average_fraction (0.999), eps (1e-5).
-    Blobs: sums of means (C,), of variances (C,), of weights (1,).  They are measured, not learned.
+    Blobs: sums of means (C,), of variances (C,), of weights (1,).  They are measured, not learned:
+    the lr_mult and decay_mult of a net's ``param`` do not apply.
     Source: Ioffe and Szegedy (2015).
     """
 
     bottoms = tops = 1
+    backward_reads = ("bottom",)
 
     def setup(self, bottom, top):
         param = self.param.batch_norm_param
         self.uses_blobs = self.phase == TEST
         if param.HasField("use_global_stats"):
             self.uses_blobs = param.use_global_stats
-        if self.uses_blobs:
-            self.backward_reads = ()
         self.channels = self._channels(bottom[0])
         for size in (self.channels, self.channels, 1):
             self.add_blob((size,))
@@ -60,14 +63,17 @@ class BatchNorm(_KeepsInput):
         self.expect(len(x.shape) > 0, "a bottom of 1 or more axes", x.shape)
         return x.shape[1] if len(x.shape) > 1 else 1
 
+    def reads(self):
+        return () if self.uses_blobs else super().reads()
+
     def reshape(self, bottom, top):
         super().reshape(bottom, top)
         x = bottom[0].shape
         self.expect(self._channels(bottom[0]) == self.channels,
                     f"{self.channels} channels, as when its statistics were made", x)
         self.along = along(1, x[1:2], x)
-        self.mean, self.factor, self.first, self.second = (
-            self.buffer(self.along) for _ in range(4))
+        self.mean, self.factor, self.origin, self.first, self.second = (
+            self.buffer(self.along) for _ in range(5))
 
     def forward(self, bottom, top):
         if self.uses_blobs:
@@ -87,14 +93,17 @@ class BatchNorm(_KeepsInput):
 
     def _measure(self, x) -> None:
         """Mean and variance of the batch, to use now and to add to the blobs."""
-        # One pass over x suffices, without cancellation, if an element of the channel is the
-        # origin: variance = mean of (x - origin)^2 - (mean of (x - origin))^2
-        origin = x[tuple(slice(size) for size in self.along)].copy()
-        self.backend.sums(deviation_and_square, (self.first, self.second), x, origin)
+        # One pass over x suffices if it counts from an origin near the mean: variance = mean of
+        # (x - origin)^2 - (mean of (x - origin))^2.  One element alone might lie far out, and
+        # little of the variance would be left of the difference; the mean of a few does not.
+        some = x[:-(-FEW * self.channels // (x.size // len(x)))]
+        self.backend.sums(positive, self.origin, some)
+        self.origin /= some.size // self.channels
+        self.backend.sums(deviation_and_square, (self.first, self.second), x, self.origin)
         m = x.size // self.channels
         shift = self.first / m
-        variance = self.xp.maximum(self.second / m - shift * shift, 0)
-        self.mean[...] = origin + shift
+        variance = self.second / m - shift * shift
+        self.mean[...] = self.origin + shift
         self._set_factor(variance)
         fraction = self.param.batch_norm_param.moving_average_fraction
         for blob, value in zip(self.parameters,

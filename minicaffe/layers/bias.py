@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
+from ..elementwise import add, positive
 from .broadcast import _Broadcast
-
-
-def add(x, b):
-    """``x + b``."""
-    return x + b
-
-
-def itself(dy):
-    """``dy``."""
-    return dy
 
 
 class Bias(_Broadcast):
@@ -34,6 +25,6 @@ class Bias(_Broadcast):
 
     def backward(self, top, propagate_down, bottom):
         dy = top[0].diff
-        self.add_gradient(itself, propagate_down, bottom, dy)
+        self.add_gradient(positive, propagate_down, bottom, dy)
         if propagate_down[0] and bottom[0] is not top[0]:
             bottom[0].diff[...] = dy

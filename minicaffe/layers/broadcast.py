@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from ..blob import Blob
 from ..errors import ParameterError
-from ..layer import Layer
 from ..proto import FillerParameter
+from .buffered import _SavesInput
 
 
 def constant(value: float) -> FillerParameter:
@@ -16,44 +16,11 @@ def constant(value: float) -> FillerParameter:
 
 
 def along(axis: int, shape: tuple[int, ...], of: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes ``shape`` where they lie in an array of shape ``of``, from ``axis`` on, and else 1.
-    """
+    """``shape`` padded with 1s to the rank of ``of``, so that it broadcasts from ``axis`` on."""
     return (1,) * axis + shape + (1,) * (len(of) - axis - len(shape))
 
 
-def keeping(formula: Callable) -> Callable:
-    """The formula, and beside its value its first input: forward in place keeps it for backward."""
-    return lambda x, *others: (formula(x, *others), x)
-
-
-class _KeepsInput(Layer):
-    """A layer whose backward needs x.  In place, where y takes the memory of x, it keeps a copy.
-
-    One whose ``backward_reads`` says that it does not need x keeps none.
-    """
-
-    in_place = True
-    backward_reads = ("bottom",)
-
-    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        top[0].reshape_like(bottom[0])
-        keeps = bottom[0] is top[0] and "bottom" in self.backward_reads
-        self.kept = self.buffer(bottom[0].shape) if keeps else None
-
-    def run(self, formula: Callable, bottom: list[Blob], top: list[Blob], *inputs) -> None:
-        """``y = formula(x, *inputs)``, element by element."""
-        x, y = bottom[0].data, top[0].data
-        if self.kept is None:
-            self.backend.map(formula, y, x, *inputs)
-        else:
-            self.backend.map(keeping(formula), (y, self.kept), x, *inputs)
-
-    def input(self, bottom: list[Blob]):
-        """What x was in the last forward pass."""
-        return bottom[0].data if self.kept is None else self.kept
-
-
-class _Broadcast(_KeepsInput):
+class _Broadcast(_SavesInput):
     """A layer with an operand that repeats along axes of x: a parameter or the second bottom.
 
     Params: axis and num_axes say which axes of x the operand has; a second bottom has axes of its

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..elementwise import maximum, where
+from ..elementwise import maximum, multiply, where
 from ..errors import ParameterError
 from ..layer import Layer
 from ..proto import EltwiseParameter
@@ -13,11 +13,6 @@ PROD, SUM, MAX = EltwiseParameter.PROD, EltwiseParameter.SUM, EltwiseParameter.M
 def weighted_sum(a, b, p, q):
     """``p * a + q * b``."""
     return p * a + q * b
-
-
-def product(a, b):
-    """``a * b``."""
-    return a * b
 
 
 def quotient(y, x, dy):
@@ -89,9 +84,9 @@ class Eltwise(Layer):
             for x, c in zip(others, coeff):
                 run(weighted_sum, y, y, x, 1, c)
         elif self.operation == PROD:
-            run(product, y, a, b)
+            run(multiply, y, a, b)
             for x in others:
-                run(product, y, y, x)
+                run(multiply, y, y, x)
         else:
             run(larger, (y, self.winner), a, b)
             for k, x in enumerate(others, 2):
@@ -103,13 +98,13 @@ class Eltwise(Layer):
             if not propagate_down[k]:
                 continue
             if self.operation == SUM:
-                self.backend.map(product, x.diff, dy, self.coeff[k])
+                self.backend.map(multiply, x.diff, dy, self.coeff[k])
             elif self.operation == MAX:
                 self.backend.map(if_winner, x.diff, self.winner, dy, k)
             elif self.stable:
                 first, *others = (other.data for j, other in enumerate(bottom) if j != k)
-                self.backend.map(product, x.diff, dy, first)
+                self.backend.map(multiply, x.diff, dy, first)
                 for other in others:
-                    self.backend.map(product, x.diff, x.diff, other)
+                    self.backend.map(multiply, x.diff, x.diff, other)
             else:
                 self.backend.map(quotient, x.diff, top[0].data, x.data, dy)

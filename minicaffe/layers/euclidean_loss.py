@@ -38,12 +38,12 @@ class EuclideanLoss(Layer):
                     f"two bottoms of equal count, with {math.prod(a.shape[:1])} samples each",
                     f"{a.shape} and {b.shape}")
         self.samples = max(1, math.prod(a.shape[:1]))
-        self.squares = self.buffer(a.shape)
         top[0].reshape()
 
     def forward(self, bottom, top):
-        self.backend.map(squared_difference, self.squares, bottom[0].data, bottom[1].data)
-        top[0].data[...] = self.squares.sum() / (2 * self.samples)
+        y = top[0].data
+        self.backend.sums(squared_difference, y, bottom[0].data, bottom[1].data)
+        y /= 2 * self.samples
 
     def backward(self, top, propagate_down, bottom):
         scale = top[0].diff / self.samples

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from ..elementwise import power, sqrt
 from ..errors import ParameterError
-from ..layer import Layer
 from ..proto import LRNParameter
+from .buffered import _Buffered
 
 
 def square(x):
@@ -41,7 +41,7 @@ def normalized_backward(shrink: Callable) -> Callable:
         dy * shrink(k + share * total) - 2 * share * beta * x * around)
 
 
-class LRN(Layer):
+class LRN(_Buffered):
     """``y = x / s^beta``,  ``s = k + alpha / n * sum of x^2`` over the n elements around x.
 
     ``dx = dy / s^beta - 2 * alpha * beta / n * x * (sum of dy * x / s^(beta + 1))``, the sum over
@@ -78,7 +78,7 @@ class LRN(Layer):
         shape = bottom[0].shape
         self.expect(len(shape) == 4, "a bottom of 4 axes (N, C, H, W)", shape)
         top[0].reshape(*shape)
-        self.total, self.around = self.buffer(shape), self.buffer(shape)
+        self.total, self.around = self.buffer(shape), self.backward_buffer(shape)
 
     def forward(self, bottom, top):
         x, y = bottom[0].data, top[0].data

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from ..elementwise import power
-from ..layer import Layer
+from ..elementwise import multiply, power
+from .buffered import _SavesInput
 
 
 def linear(x, scale, shift):
     """``shift + scale * x``."""
     return shift + scale * x
-
-
-def scaled(dy, scale):
-    """``scale * dy``."""
-    return scale * dy
 
 
 def powered(x, exponent, scale, shift):
@@ -26,7 +21,7 @@ def powered_backward(x, dy, exponent, scale, shift):
     return exponent * scale * power(shift + scale * x, exponent - 1) * dy
 
 
-class Power(Layer):
+class Power(_SavesInput):
     """``y = z ^ power``;  ``dx = power * scale * z ^ (power - 1) * dy``
 
     ``z = shift + scale * x``
@@ -39,31 +34,24 @@ class Power(Layer):
     """
 
     bottoms = tops = 1
-    in_place = True
+    backward_reads = ("bottom",)  # in place a power can lose the sign of x: it saves a copy
 
     def setup(self, bottom, top):
         param = self.param.power_param
         self.power, self.scale, self.shift = param.power, param.scale, param.shift
         self.is_constant = self.power * self.scale == 0
         self.is_linear = self.power == 1
-        self.backward_reads = () if self.is_constant or self.is_linear else ("bottom",)
-        # in place a power can lose the sign of x, so that backward needs a copy
-        self.copies = bool(self.backward_reads) and bottom[0] is top[0]
 
-    def reshape(self, bottom, top):
-        top[0].reshape_like(bottom[0])
-        self.x = self.buffer(bottom[0].shape) if self.copies else None
+    def reads(self):
+        return () if self.is_constant or self.is_linear else super().reads()
 
     def forward(self, bottom, top):
-        x, y = bottom[0].data, top[0].data
-        if self.copies:
-            self.x[...] = x
         if self.is_constant:
-            y[...] = power(self.shift, self.power)
+            top[0].data[...] = power(self.shift, self.power)
         elif self.is_linear:
-            self.backend.map(linear, y, x, self.scale, self.shift)
+            self.run(linear, bottom, top, self.scale, self.shift)
         else:
-            self.backend.map(powered, y, x, self.power, self.scale, self.shift)
+            self.run(powered, bottom, top, self.power, self.scale, self.shift)
 
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:
@@ -72,7 +60,7 @@ class Power(Layer):
         if self.is_constant:
             dx[...] = 0
         elif self.is_linear:
-            self.backend.map(scaled, dx, dy, self.scale)
+            self.backend.map(multiply, dx, dy, self.scale)
         else:
-            self.backend.map(powered_backward, dx, self.x if self.copies else bottom[0].data, dy,
-                             self.power, self.scale, self.shift)
+            self.backend.map(powered_backward, dx, self.input(bottom), dy, self.power,
+                             self.scale, self.shift)

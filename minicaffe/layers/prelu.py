@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..backend.base import leaky
 from ..elementwise import where
-from .broadcast import _KeepsInput, along, constant
+from .broadcast import along, constant
+from .buffered import _SavesInput
 from .relu import leaky_backward
 
 
@@ -13,7 +14,7 @@ def negative_part(x, dy):
     return where(x > 0, 0, dy * x)
 
 
-class PReLU(_KeepsInput):
+class PReLU(_SavesInput):
     """``y = x if x > 0 else a * x``, with one slope a for each channel.
 
     ``dx = dy if x > 0 else a * dy``;  ``da += sum of (0 if x > 0 else dy * x)`` over the channel
@@ -25,6 +26,7 @@ class PReLU(_KeepsInput):
     """
 
     bottoms = tops = 1
+    backward_reads = ("bottom",)
 
     def setup(self, bottom, top):
         param = self.param.prelu_param

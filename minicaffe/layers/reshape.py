@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 
+from ..elementwise import positive
 from ..errors import ParameterError
 from ..layer import Layer
-
-
-def same(x):
-    """``x``."""
-    return x
 
 
 class _Reshaped(Layer):
@@ -33,7 +29,7 @@ class _Reshaped(Layer):
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
             dx, dy = bottom[0].diff, top[0].diff
-            self.backend.map(same, dx, dy.reshape(dx.shape))
+            self.backend.map(positive, dx, dy.reshape(dx.shape))
 
 
 class Reshape(_Reshaped):
@@ -62,16 +58,22 @@ class Reshape(_Reshaped):
         before, behind = x.shape[:first], x.shape[last:]
         dims = [self._copied(x, first + i) if dim == 0 else dim for i, dim in enumerate(self.dims)]
         if -1 in dims:
-            given = math.prod(dim for dim in dims if dim != -1)
-            found = math.prod(x.shape[first:last])
-            self.expect(given > 0 and found % given == 0, "dims that divide the "
-                        f"{found} elements of {x.shape[first:last]}",
-                        f"{self.dims}, which give {given}")
-            dims[dims.index(-1)] = found // given
+            dims[dims.index(-1)] = self._inferred(x.shape[first:last], dims)
         shape = (*before, *dims, *behind)
         self.expect(math.prod(shape) == x.count, f"a shape of {x.count} elements for a bottom of "
                     f"{x.shape}", shape)
         return shape
+
+    def _inferred(self, replaced: tuple[int, ...], dims: list[int]) -> int:
+        """What is left for a dim of -1.  An axis that is copied is no part of the question, so that
+        one of no elements leaves the others their answer."""
+        copied = {i for i, dim in enumerate(self.dims) if dim == 0 and i < len(replaced)}
+        given = math.prod(dim for i, dim in enumerate(dims) if dim != -1 and i not in copied)
+        found = math.prod(dim for i, dim in enumerate(replaced) if i not in copied)
+        self.expect(given > 0 and found % given == 0, "dims that divide the "
+                    f"{math.prod(replaced)} elements of {replaced}",
+                    f"{self.dims}, which give {abs(math.prod(dims))}")
+        return found // given
 
     def _replaced(self, x) -> tuple[int, int]:
         """The first axis of the bottom that is replaced, and the first behind it that is not."""

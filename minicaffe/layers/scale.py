@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from .bias import itself
+from ..elementwise import multiply, positive
 from .broadcast import _Broadcast
-
-
-def multiply(x, w):
-    """``w * x``."""
-    return w * x
 
 
 def multiply_add(x, w, b):
@@ -33,6 +28,8 @@ class Scale(_Broadcast):
     Blobs: w, unless it is a bottom; b, of the shape of w, with ``bias_term``.
     """
 
+    backward_reads = ("bottom",)
+
     def setup(self, bottom, top):
         param = self.param.scale_param
         shape = self.setup_operand(bottom, param, 1)
@@ -56,6 +53,6 @@ class Scale(_Broadcast):
         else:
             self.add_gradient(multiply, propagate_down, bottom, dy, x)
             if db is not None:
-                self.backend.sums(itself, db, dy, accumulate=True)
+                self.backend.sums(positive, db, dy, accumulate=True)
         if propagate_down[0]:
             self.backend.map(multiply, bottom[0].diff, dy, self.operand(bottom))

@@ -56,14 +56,14 @@ class SigmoidCrossEntropyLoss(Layer):
         x, target = bottom
         self.expect(x.shape[:1] == target.shape[:1] and x.count == target.count,
                     f"a target for each score of {x.shape}", target.shape)
-        self.losses = self.buffer(x.shape)
         top[0].reshape()
 
     def forward(self, bottom, top):
         x, target = bottom
-        self.backend.map(cross_entropy, self.losses, x.data, target.data, self.ignore)
+        y = top[0].data
+        self.backend.sums(cross_entropy, y, x.data, target.data, self.ignore)
         self.Z = self._normalizer(target)
-        top[0].data[...] = self.losses.sum() / self.Z
+        y /= self.Z
 
     def _normalizer(self, target):
         valid = self.xp.trunc(target.data) != self.ignore if self.ignores else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..layer import Layer
+from .buffered import _Buffered
 
 
 def class_shape(shape, axis: int) -> tuple[int, int, int]:
@@ -24,7 +25,7 @@ def expect_labels(layer: Layer, x, axis: int, label, hint: str) -> None:
                  label.shape, hint)
 
 
-class Softmax(Layer):
+class Softmax(_Buffered):
     """Probabilities of C classes, at each place along the other axes.
 
     ``y_c = exp(x_c) / sum over k of exp(x_k)``;  ``dx_c = y_c * (dy_c - sum over k of dy_k * y_k)``
@@ -41,8 +42,8 @@ class Softmax(Layer):
         self.classes = self.axis(self.param.softmax_param.axis, bottom[0])
         top[0].reshape_like(bottom[0])
         outer, C, inner = class_shape(bottom[0].shape, self.classes)
-        self.products = self.buffer((outer, C, inner))
-        self.sums = self.buffer((outer, 1, inner))
+        self.products = self.backward_buffer((outer, C, inner))
+        self.sums = self.backward_buffer((outer, 1, inner))
 
     def forward(self, bottom, top):
         self.backend.softmax(as_classes(bottom[0].data, self.classes),

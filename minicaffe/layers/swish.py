@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from ..layer import Layer
+from ..elementwise import multiply
+from .buffered import _Buffered
 from .sigmoid import sigmoid
 
 
 def swish(x, beta):
-    """``x * sigmoid(beta * x)``, and its slope."""
+    """``x * sigmoid(beta * x)``."""
+    return x * sigmoid(beta * x)
+
+
+def swish_and_slope(x, beta):
+    """The same, and its slope."""
     s = sigmoid(beta * x)
     y = x * s
     return y, s + beta * y * (1 - s)
 
 
-def swish_backward(slope, dy):
-    """``slope * dy``."""
-    return slope * dy
-
-
-class Swish(Layer):
+class Swish(_Buffered):
     """``y = x * s`` with ``s = 1 / (1 + exp(-beta * x))``;  ``dx = (s + beta * y * (1 - s)) * dy``.
 
     Neither x nor s can be told from y, so forward leaves the slope for backward.
@@ -34,12 +35,15 @@ class Swish(Layer):
 
     def reshape(self, bottom, top):
         top[0].reshape_like(bottom[0])
-        self.slope = self.buffer(bottom[0].shape)
+        self.slope = self.backward_buffer(bottom[0].shape)
 
     def forward(self, bottom, top):
-        self.backend.map(swish, (top[0].data, self.slope), bottom[0].data,
-                         self.param.swish_param.beta)
+        x, y, beta = bottom[0].data, top[0].data, self.param.swish_param.beta
+        if self.slope is None:
+            self.backend.map(swish, y, x, beta)
+        else:
+            self.backend.map(swish_and_slope, (y, self.slope), x, beta)
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
-            self.backend.map(swish_backward, bottom[0].diff, self.slope, top[0].diff)
+            self.backend.map(multiply, bottom[0].diff, self.slope, top[0].diff)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,7 +63,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         if not direct:
-            target.unlink(missing_ok=True)
+            with suppress(OSError):  # of a disk that can only be read, which the error tells
+                target.unlink(missing_ok=True)
 
 
 @contextmanager

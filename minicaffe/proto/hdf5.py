@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import FileFormatError, MinicaffeError
+from ..errors import FileFormatError, MissingPackageError
 from .files import atomic_path, existing_file
 from .wire import LayerWeights, SolverStateFile
 
@@ -100,11 +100,11 @@ def write_solverstate_hdf5(path: str | os.PathLike, state: SolverStateFile) -> N
             file["notes"] = np.bytes_(state.notes.encode())
 
 
-def _import_h5py():
+def import_h5py():
     try:
         import h5py
     except ImportError as error:
-        raise MinicaffeError(
+        raise MissingPackageError(
             "HDF5 files", "h5py is not installed", hint="pip install minicaffe[hdf5]"
         ) from error
     return h5py
@@ -112,7 +112,7 @@ def _import_h5py():
 
 @contextmanager
 def _open(path: str | os.PathLike) -> Iterator[h5py.File]:
-    h5py = _import_h5py()
+    h5py = import_h5py()
     path = existing_file(path)
     try:
         file = h5py.File(path, "r")
@@ -124,7 +124,7 @@ def _open(path: str | os.PathLike) -> Iterator[h5py.File]:
 
 @contextmanager
 def _create(path: str | os.PathLike) -> Iterator[h5py.File]:
-    h5py = _import_h5py()
+    h5py = import_h5py()
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         yield file
 

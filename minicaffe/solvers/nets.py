@@ -96,10 +96,10 @@ def _net(source, phase: int, extra: NetState, feeder: Feeder, options) -> Net:
 
 
 def test_transforms(nets: list[Net]) -> dict[str, Transform]:
-    """How the first of the nets that is fed arrays transforms its inputs, as in phase TEST."""
+    """How the first of the nets that is fed arrays transforms its inputs."""
     for net in nets:
         if hasattr(net.source, "transforms"):
-            return {name: transform.at(TEST) for name, transform in net.source.transforms.items()}
+            return dict(net.source.transforms)
     return {}
 
 
@@ -108,13 +108,15 @@ def check_test_iter(param, test_nets: list[Net]) -> None:
     for index, net in enumerate(test_nets):
         if index >= len(param.test_iter) and net.source is None:
             raise ParameterError("solver", f"test_iter for test net {index}, which is fed no data "
-                                 "of known length", "none")
+                                 "of known length", "none", "or give test_data=(x, y).")
 
 
 def check_fed(net: Net) -> None:
     """Errors: ParameterError for an Input blob that nobody ever wrote to, which would be zeros."""
     unfed = [name for name in net.inputs if net.device_blobs[name].memory("data").array is None]
     if unfed and net.source is None:
-        raise ParameterError(f"training net '{net.name}'", f"data for its inputs {net.inputs}",
-                             f"none for {unfed}", "give the solver data=(x, y), or write "
-                             "solver.net.blobs[name].data[...] before each step(1).")
+        what, blobs, when = (("training", "net", "step(1)") if net.phase == TRAIN else
+                             ("test", "test_nets[0]", "test"))
+        raise ParameterError(f"{what} net '{net.name}'", f"data for its inputs {net.inputs}",
+                             f"none for {unfed}", "give the solver data=(x, y) and test_data=(x, y)"
+                             f", or write solver.{blobs}.blobs[name].data[...] before each {when}.")

@@ -37,7 +37,7 @@ def write(solver) -> str:
         iter=solver.iter, learned_net=weights,
         current_step=current_step(solver.param, solver.iter),
         history=[_on_host(solver, part) for part in _history_in_order(solver)],
-        random_seed=solver.seed, test_tick=[net.tick for net in solver.test_nets],
+        random_seed=solver.seed, test_tick=solver.testing.ticks(solver.iter),
         notes=json.dumps(solver.notes) if solver.notes else "")
     try:
         Path(weights).parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +59,11 @@ def paths(solver, iteration: int) -> tuple[str, str]:
     ending = ".h5" if solver.param.snapshot_format == SolverParameter.HDF5 else ""
     stem = _stem(solver, iteration)
     return f"{stem}.caffemodel{ending}", f"{stem}.solverstate{ending}"
+
+
+def is_own(solver, state: str) -> bool:
+    """Whether a state's file is the one that the solver would write at this iteration."""
+    return Path(state).resolve() == Path(paths(solver, solver.iter)[1]).resolve()
 
 
 def _stem(solver, iteration: int) -> str:
@@ -95,6 +100,7 @@ def restore(solver, path: str) -> None:
         raise WeightsError(path, f"a history of {len(wanted)} arrays {wanted}",
                            f"{len(shapes)} arrays {shapes}",
                            "is it the state of another net, or of another type of solver?")
+    notes = _notes(state.notes, path)
     _restore_weights(solver, state.learned_net, path)
     for target, array in zip(targets, state.history):
         solver.net.backend.upload(array.reshape(target.shape), target)
@@ -103,25 +109,28 @@ def restore(solver, path: str) -> None:
         solver.seed = state.random_seed
         for net in (solver.net, *solver.test_nets):
             net.reseed(state.random_seed)
-    for net, tick in zip(solver.test_nets, state.test_tick):
-        net.tick = tick
-    solver.notes = _notes(state.notes, path)
+    solver.testing.go_to(state.test_tick)
+    solver.notes = notes
 
 
-def _notes(text: str, path: str) -> dict:
+def _notes(text: str, path: str) -> dict[str, object]:
     try:
-        return json.loads(text) if text else {}
+        notes = json.loads(text) if text else {}
     except ValueError:
-        raise FileFormatError(path, "notes in JSON", repr(text[:40])) from None
+        notes = None
+    if not isinstance(notes, dict):
+        raise FileFormatError(path, "notes that are a JSON object", repr(text[:40]))
+    return notes
 
 
 def _restore_weights(solver, learned_net: str, path: str) -> None:
+    # beside it first: where it says, another training may have written since
     beside = Path(path).parent / Path(learned_net).name
-    for candidate in (Path(learned_net), beside) if learned_net else ():
+    for candidate in (beside, Path(learned_net)) if learned_net else ():
         if candidate.is_file():
             solver.net.copy_from(candidate, complete=True)
             return
     if not solver.net.weights_loaded:
-        raise WeightsError(path, f"its weights at '{learned_net}' or '{beside}'", "neither file",
+        raise WeightsError(path, f"its weights at '{beside}' or '{learned_net}'", "neither file",
                            "put them there, or load them first with net.copy_from.")
     _log.warning("%s: its weights '%s' are not there; those loaded before stay", path, learned_net)

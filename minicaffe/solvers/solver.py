@@ -11,58 +11,48 @@ from os import PathLike, fspath
 from .. import randomness
 from ..data.feeding import Feeder
 from ..data.transform import Transform
-from ..errors import ParameterError, TrainingError, expect_known
+from ..errors import ParameterError, TrainingError
 from ..net import Net
 from ..proto import SolverParameter
 from . import nets, snapshots
 from .lr_policy import check_policy, learning_rate
 from .not_finite import find_not_finite
 from .signals import stop_on_interrupt
+from .testing import Testing
+from .types import OfType
 
 _log = logging.getLogger("minicaffe")
-_types: dict[str, type[Solver]] = {}
 
 
-class _OfType(type):
-    """Solver(file) makes the solver of the type that the file names, and reads the file once."""
-
-    def __call__(cls, param, **options):
-        param = nets.solver_param(param)
-        return type.__call__(_solver_class(param) if cls is Solver else cls, param, **options)
-
-
-class Solver(metaclass=_OfType):
+class Solver(metaclass=OfType):
     """Trains a net as a SolverParameter says; a subclass for each type of update.
 
     Args:
         param: a solver prototxt, or the SolverParameter itself.
         data: what the train net's Input and data layers are fed: arrays, by name in a dict or in
             the order of their tops, which are shuffled and transformed as the layers' own
-            transform_param says; or a ``data.Batches``.  A data layer gives its place to an Input.
-            None: the net's own layers, or who writes into ``net.blobs``, bring the data.
-        test_data: the same for the test nets; arrays are taken in order.
+            transform_param says; a ``data.Dataset``; or a ``data.Batches``.  A data layer gives
+            its place to an Input.  None: the net's own layers, or who writes into ``net.blobs``,
+            bring the data.
+        test_data: the same for the test nets, arrays in order; default: a Dataset's test part.
         keep, device: as for ``Net``.
 
     Attributes:
         net: the train net.  test_nets: the test nets.  iter: iterations done.
         lr: the rate of the next iteration.  last_snapshot: the newest solver state written.
-        notes: numbers by name that a listener wants kept in snapshots and back after a restore.
+        notes: what listeners want kept in snapshots, as JSON, and back after a restore.
 
     A subclass named ``<Type>Solver`` gives the update rule and is the solver of that type.
     """
 
     history_per_parameter = 0
 
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        _types[cls.__name__.removesuffix("Solver")] = cls
-
     def __init__(self, param: str | PathLike | SolverParameter, *, data=None, test_data=None,
                  keep="all", device: str | None = None):
         self.param = param
+        check_policy(param)
         _check(param)
-        seed = self.param.random_seed
-        self.seed = randomness.default_seed() if seed < 0 else seed
+        self.seed = param.random_seed if param.random_seed >= 0 else randomness.default_seed()
         feeder = Feeder(data, test_data)
         options = dict(keep=keep, device=device, seed=self.seed)
         self.net = nets.train_net(self.param, feeder, **options)
@@ -70,10 +60,10 @@ class Solver(metaclass=_OfType):
         for net in self.test_nets:
             net.share_with(self.net)
         nets.check_test_iter(self.param, self.test_nets)
+        self.testing = Testing(self.test_nets, self.param.test_iter)
         self.iter = 0
         self.last_snapshot: str | None = None
-        self.notes: dict[str, float] = {}
-        self._snapshot_iter: int | None = None
+        self.notes: dict[str, object] = {}
         self.stop_requested = False
         self._solving = False
         self.history = [[self.net.backend.zeros(p.blob.shape, self.net.dtype)
@@ -131,7 +121,7 @@ class Solver(metaclass=_OfType):
         while self.iter < stop and not self.stop_requested:
             if (param.test_interval and self.iter % param.test_interval == 0
                     and (self.iter or param.test_initialization)):
-                self.test_all()
+                self._test_due()
                 if self.stop_requested:
                     break
             for on_start, _ in self._callbacks:
@@ -176,16 +166,21 @@ class Solver(metaclass=_OfType):
                 if param.display and self.iter % param.display == 0 and not self.stop_requested:
                     self._display()
                 wanted = param.snapshot_after_train or self.stop_requested
-                if wanted and self._snapshot_iter != self.iter:
+                if wanted and not self._saved:
                     self.snapshot()
                 self.check_finite()
                 if (param.test_interval and self.iter % param.test_interval == 0
                         and not self.stop_requested):
-                    self.test_all()
+                    self._test_due()
         finally:
             self._solving = False
 
     # ------------------------------------------------------------------------- tests and displays
+
+    def _test_due(self) -> None:
+        """The test of this iteration, on the same samples if it is repeated."""
+        self.testing.begin(self.iter)
+        self.test_all()
 
     def test_all(self) -> list[dict[str, float]]:
         """Test every test net; returns for each the mean of its outputs over test_iter passes."""
@@ -201,25 +196,7 @@ class Solver(metaclass=_OfType):
 
         Passes: test_iter, or for data of known length as many as see every sample once.
         """
-        net = self.test_nets[index]
-        if index < len(self.param.test_iter):
-            passes = self.param.test_iter[index]
-        else:
-            passes = net.source.batches(net)
-        sums: dict[str, float] = {}
-        weights, first = 0, net.tick
-        for _ in range(passes):
-            if self._interrupted and weights:
-                net.tick = first  # nobody waits for this test: it begins again when resumed
-                break
-            weight = net.forward_pass()
-            weights += weight
-            for name in net.outputs:
-                values = net.device_blobs[name].host.data.ravel()
-                for k, value in enumerate(values):
-                    label = name if values.size == 1 else f"{name}[{k}]"
-                    sums[label] = sums.get(label, 0.0) + weight * float(value)
-        return {label: total / weights for label, total in sums.items()}
+        return self.testing.run(index, lambda: self._interrupted)
 
     @property
     def _interrupted(self) -> bool:
@@ -228,9 +205,7 @@ class Solver(metaclass=_OfType):
     @property
     def loss(self) -> float:
         """The mean loss of the last average_loss iterations; NaN before the first."""
-        if not self._losses:
-            return math.nan
-        return sum(float(loss) for loss in self._losses) / len(self._losses)
+        return sum(map(float, self._losses)) / len(self._losses) if self._losses else math.nan
 
     def _display(self) -> None:
         self.check_finite()
@@ -254,31 +229,39 @@ class Solver(metaclass=_OfType):
         was written before stays as it was.
         """
         self.check_finite()
-        self.last_snapshot, self._snapshot_iter = snapshots.write(self), self.iter
+        self.last_snapshot = snapshots.write(self)
         _log.info("Iteration %d, snapshot %s", self.iter, self.last_snapshot)
         self._tell(event="snapshot", iteration=self.iter, file=self.last_snapshot)
         return self.last_snapshot
 
-    def try_snapshot(self) -> None:
-        """A snapshot of this iteration, if there is none; one that the disk refuses is logged, as
-        it must not end the training."""
+    def try_snapshot(self) -> bool:
+        """A snapshot of this iteration, if there is none; returns whether there is one then.
+
+        One that the disk refuses is logged, as it must not end the training.
+        """
         try:
-            if self._snapshot_iter != self.iter:
+            if not self._saved:
                 self.snapshot()
         except OSError as error:
             _log.error("Iteration %d: no snapshot: %s; training goes on, the last good one is %s",
                        self.iter, error, self.last_snapshot or "none")
+        return self._saved
+
+    @property
+    def _saved(self) -> bool:
+        """Whether the newest snapshot is one of this iteration, in its own place."""
+        return self.last_snapshot is not None and snapshots.is_own(self, self.last_snapshot)
 
     def restore(self, path: str | PathLike) -> None:
         """Go on from a solver state, binary or HDF5.
 
-        Its weights are looked for where it says, seen from the working directory, then by their
-        name beside it; if neither exists, those that were loaded before stay.
+        Its weights are looked for by their name beside it, then where it says, seen from the
+        working directory; if neither exists, those that were loaded before stay.
 
         Errors: MinicaffeError where a file is missing, damaged or of another net.
         """
         snapshots.restore(self, fspath(path))
-        self.last_snapshot, self._snapshot_iter = fspath(path), self.iter
+        self.last_snapshot = fspath(path)
         self._tell(event="restore", iteration=self.iter, file=self.last_snapshot)
 
     # ------------------------------------------------------------------------------- who listens
@@ -305,17 +288,11 @@ class Solver(metaclass=_OfType):
 
 
 def _check(param) -> None:
-    check_policy(param)
     if param.iter_size < 1:
         raise ParameterError("solver: iter_size", "1 or more", param.iter_size)
     if param.regularization_type not in ("L1", "L2"):
         raise ParameterError("solver: regularization_type", "'L1' or 'L2'",
                              f"'{param.regularization_type}'")
-
-
-def _solver_class(param) -> type[Solver]:
-    expect_known(param.type, _types, "solver: type", f"one of {', '.join(sorted(_types))}")
-    return _types[param.type]
 
 
 def get_solver(param: str | PathLike | SolverParameter, **options) -> Solver:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy
 
-from ..data.picture import SUFFIXES
+from ..data.image import SUFFIXES
 from ..errors import FileFormatError, MinicaffeError, NetError, ParameterError
 from ..proto.files import MissingFileError, existing_file
 from . import trained

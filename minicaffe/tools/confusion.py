@@ -12,8 +12,10 @@ from ..layer import TEST
 from ..net import Net
 from ..proto import LayerParameter, NetParameter, NetState
 from ..proto.upgrade import upgrade_net
+from ..solvers.means import OutputMeans
 
 WHOLE = 20  # classes whose matrix still fits a terminal
+LARGEST = 4096  # classes of which every pair is counted
 WORST, CONFUSIONS = 20, 10  # what is told of more classes than that
 COLUMNS = 80  # characters of a line
 
@@ -134,7 +136,7 @@ def scores_blob(net: Net | NetParameter) -> tuple[str, str] | None:
 
 
 def evaluate(net: Net, passes: int, scores: str, labels: str,
-             classes: Sequence[str] = ()) -> tuple[dict[str, float], Confusion]:
+             classes: Sequence[str] = ()) -> tuple[dict[str, float], Confusion | None]:
     """Run so many passes of a net in phase TEST and compare scores with labels.
 
     Args:
@@ -142,26 +144,22 @@ def evaluate(net: Net, passes: int, scores: str, labels: str,
         classes: the names of the first of them; the others are called by their numbers.
 
     Returns: the mean of each number the net puts out, every sample counting alike, and the
-    confusion of the classes with the highest scores; samples with ignore_label are left out.
+    confusion of the classes with the highest scores, or None for more than LARGEST classes; samples
+    with ignore_label are left out.
     """
     axis, ignore = _places(net)
     count = net.device_blobs[scores].shape[axis]
-    confusion = Confusion([*classes, *map(str, range(len(classes), count))] if classes else count)
-    sums: dict[str, float] = {}
-    samples = 0
+    names = [*classes, *map(str, range(len(classes), count))] if classes else count
+    confusion = Confusion(names) if count <= LARGEST else None
+    means = OutputMeans(net)
     for _ in range(passes):
-        weight = net.forward_pass()
-        samples += weight
-        for name in net.outputs:
-            values = net.device_blobs[name].host.data.ravel().tolist()
-            for k, value in enumerate(values):
-                label = name if len(values) == 1 else f"{name}[{k}]"
-                sums[label] = sums.get(label, 0.0) + weight * value
+        means.run_pass()
         true = net.blobs[labels].data.ravel()
         counted = numpy.ones(true.shape, bool) if ignore is None else true != ignore
         predicted = net.blobs[scores].data.argmax(axis=axis).ravel()
-        confusion.add(true[counted], predicted[counted])
-    return {label: total / samples for label, total in sums.items()}, confusion
+        if confusion is not None:
+            confusion.add(true[counted], predicted[counted])
+    return means.result(), confusion
 
 
 def _judge(net: Net | NetParameter) -> LayerParameter | None:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ..errors import FileFormatError, MinicaffeError, ParameterError
+from ..errors import FileFormatError, MissingPackageError, ParameterError
 from ..proto.files import atomic_write, existing_file
 
 DESCRIPTION = """\
@@ -117,8 +117,8 @@ def check_output(path: str | Path) -> None:
 def draw_runs(runs: Mapping[str, Iterable[dict]], path: str | Path) -> None:
     """Draw the curves of several trainings by name.
 
-    Errors: MinicaffeError without matplotlib; ParameterError for a file of another kind, or where
-    there is nothing to draw; OSError where the file cannot be written.
+    Errors: MissingPackageError without matplotlib; ParameterError for a file of another kind, or
+    where there is nothing to draw; OSError where the file cannot be written.
     """
     check_output(path)
     kind = Path(path).suffix.lower().removeprefix(".")
@@ -169,12 +169,12 @@ def _place(kind: str, name: str, net: int) -> tuple[str, str]:
 # ------------------------------------------------------------------------------------- the figure
 
 def _import_figure():
-    """Errors: MinicaffeError without matplotlib."""
+    """Errors: MissingPackageError without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MinicaffeError("plot", "matplotlib is not installed",
-                             hint="pip install 'minicaffe[plot]'") from None
+        raise MissingPackageError("plot", "matplotlib is not installed",
+                                  hint="pip install 'minicaffe[plot]'") from None
     return Figure
 
 
@@ -202,7 +202,7 @@ def _panel(ax, panel: str, runs: Mapping[str, Curves]) -> None:
         for name, curve in sorted(curves.get(panel, {}).items()):
             colour = COLOURS[(r if several else number) % len(COLOURS)]
             number += 1
-            tested = not name.startswith("train")
+            tested = panel != "learning rate" and not name.startswith("train")
             style = {"linewidth": 1.8} if tested else {"linewidth": 1.1, "alpha": 0.75}
             if tested or len(curve) == 1:
                 style.update(marker="o", markersize=3)
@@ -226,7 +226,8 @@ def _label(run: str, panel: str, name: str, curve: Mapping[int, float]) -> str:
     """What the legend says of a curve: its last value too."""
     last = curve[max(curve)]
     value = f"{100 * last:.2f} %" if panel == "accuracy" else f"{last:.4g}"
-    return f"{run}: {name} {value}".removeprefix(": ")
+    label = f"{run}: {name} {value}".removeprefix(": ").replace("$", r"\$")  # no mathematics
+    return f" {label}" if label.startswith("_") else label  # which matplotlib would hide
 
 
 def _scale(ax, panel: str, values: list[float]) -> None:
@@ -235,6 +236,9 @@ def _scale(ax, panel: str, values: list[float]) -> None:
     if panel == "accuracy":
         from matplotlib.ticker import PercentFormatter
         ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        learnt = [value for value in values if value > 0.5]  # an untrained net would hide the rest
+        if learnt and min(learnt) > 0.9 > min(values):
+            ax.set_ylim(min(learnt) - 0.003, max(learnt) + 0.003)
     elif positive and (panel == "learning rate"
                        or panel == "loss" and max(positive) > 30 * min(positive)):
         ax.set_yscale("log")

@@ -73,6 +73,8 @@ class Report:
         """Remember an event, and put it into the log file, if there is one; a full disk ends the
         log, not the training."""
         event["seconds"] = round(time.monotonic() - self._began, 3)
+        if "lr" in event:  # of single precision, as solver files have it
+            event["lr"] = float(f"{event['lr']:.7g}")
         self._events.append(event)
         if not self._file:
             return

@@ -36,6 +36,9 @@ def open_samples(options, name: str, net: NetParameter) -> Dataset | None:
         raise ParameterError("--data", "a net with a layer that data can be fed to", "none")
     size = _picture_size(sources[0], options.image_size)
     dataset = open_dataset(options.data or name, size=size)
+    if options.image_size and dataset.x.shape[2:] != options.image_size:
+        raise ParameterError("--image-size", "pictures by class, which can be brought to it",
+                             f"{dataset.name} of {dataset.x.shape[1:]}")
     _log.info("%s: %d samples to train on, %d to test, %d classes, of shape %s", dataset.name,
               len(dataset.x), len(dataset.test_x), classes_of(dataset),
               " x ".join(map(str, dataset.x.shape[1:])))
@@ -86,24 +89,11 @@ def augment(net: NetParameter, mirror: bool, shift: int, shape: tuple[int, ...])
             param.pad, param.crop_size = shift, shape[1]
 
 
-def feeding(inputs: list[str], x, y) -> dict[str, object]:
-    """Samples and labels by the names of a net's inputs: ``data`` and ``label``, or in order.
-
-    Errors: ParameterError for more than two inputs.
-    """
-    names = list(dict.fromkeys(inputs))
-    if not 1 <= len(names) <= 2:
-        raise ParameterError("model", "one or two inputs, the data and its labels",
-                             ", ".join(sorted(names)))
-    if set(names) == {"data", "label"}:
-        names = ["data", "label"]
-    return dict(zip(names, (x, y)))
-
-
 def check_fit(solver: Solver, dataset: Dataset) -> None:
     """Errors: ParameterError for a net with fewer scores than there are classes.
 
-    Tells of pictures that go in as they are: most nets do not learn from numbers so large.
+    Tells of pictures that go in as they are, and of numbers that are scaled twice: most nets do
+    not learn from such.
     """
     judged, wanted = scores_blob(solver.net), classes_of(dataset)
     scores = solver.net.device_blobs[judged[0]].shape if judged else ()
@@ -111,6 +101,17 @@ def check_fit(solver: Solver, dataset: Dataset) -> None:
         raise ParameterError(f"net '{solver.net.name}'", f"{wanted} scores or more, one for each "
                              f"class of {dataset.name}", f"{scores[1]} in blob '{judged[0]}'",
                              "num_output of the last layer counts the classes.")
-    if dataset.x.dtype == numpy.uint8 and not solver.net.source.transforms:
-        _log.warning("net '%s' is fed pictures as they are, 0 to 255; transform_param { scale: "
-                     "0.00390625 } in its data layer brings them to 0 .. 1", solver.net.name)
+    _check_scale(solver, dataset)
+
+
+def _check_scale(solver: Solver, dataset: Dataset) -> None:
+    transforms = solver.net.source.transforms
+    scale = next((transform.param.scale for transform in transforms.values()), 1)
+    if dataset.x.dtype == numpy.uint8:
+        if not transforms:
+            _log.warning("net '%s' is fed pictures as they are, 0 to 255; transform_param { scale: "
+                         "0.00390625 } in its data layer brings them to 0 .. 1", solver.net.name)
+    elif scale < 0.02 and abs(dataset.x[:1000]).max(initial=0) <= 1:
+        _log.warning("%s: its samples lie within 0 .. 1 already, and net '%s' scales them by %.3g, "
+                     "so it sees next to nothing; give them as uint8, 0 to 255", dataset.name,
+                     solver.net.name, scale)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy
 
-from ..errors import MinicaffeError, ParameterError, nearest
+from ..data.image import import_pillow
+from ..errors import ParameterError, nearest
 from ..proto import hdf5, wire
 from ..proto.files import atomic_write, existing_file
 from ..weights import is_hdf5
@@ -222,9 +223,6 @@ def write_png(pixels: numpy.ndarray, path: str | Path) -> None:
 
 
 def _pillow():
-    try:
-        from PIL import Image, ImageDraw
-    except ImportError:
-        raise MinicaffeError("show", "Pillow is not installed",
-                             hint="pip install 'minicaffe[images]'") from None
+    Image = import_pillow()
+    from PIL import ImageDraw
     return Image, ImageDraw

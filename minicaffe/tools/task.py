@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..data import Batches, Dataset
-from ..errors import MinicaffeError, ParameterError
+from ..data.feeding import samples_of
+from ..errors import MinicaffeError, ParameterError, ShapeError
 from ..layer import TEST
 from ..net import Net
-from ..proto import NetParameter, SolverParameter
+from ..proto import NetParameter, SolverParameter, hdf5
 from ..solvers import Solver
 from ..solvers.nets import solver_param
 from . import models, plot
 from .confusion import Confusion, evaluate, scores_blob
 from .deploy import write_deploy
-from .samples import augment, check_fit, classes_of, feeding, open_samples, sources_of
+from .samples import augment, check_fit, classes_of, open_samples
+from .snapshot_folder import SnapshotFolder
 
 _log = logging.getLogger("minicaffe.train")
 HELD_OUT = 0.1  # the share of the training part that patience needs to choose by
@@ -29,7 +30,8 @@ class Training:
     """A solver with the data it learns from.
 
     Attributes:
-        dataset: its test part is for the end; None where the net's own layers bring the data.
+        dataset: what is learned from, and the test part for the end; None where the net's own
+            layers bring the data.
         watch: the output of the test net that tells what is best on the validation part; None
             where there is no such part.
         accuracy: the output of the test net that is the accuracy, if any.
@@ -51,8 +53,8 @@ class Training:
         net = Net(tested.param, TEST, keep=list(judged), device=tested.backend.name,
                   seed=tested.seed)
         net.share_with(solver.net)
-        arrays = feeding(list(tested.source.arrays), self.dataset.test_x, self.dataset.test_y)
-        net.source = Batches(arrays, transforms=tested.source.transforms)
+        net.source = Batches(samples_of(self.dataset, net.param, TEST),
+                             transforms=tested.source.transforms)
         return evaluate(net, net.source.batches(net), *judged, classes=self.dataset.classes)
 
 
@@ -67,7 +69,7 @@ def prepare(options) -> Training:
     net = model.net() if model else _own_net(param, options.solver)
     meant_for = model.data if model else "digits"
     _set_options(param, options, _stem(options, name, meant_for))
-    _check_outputs(options, os.path.dirname(param.snapshot_prefix) or ".")
+    _check_outputs(param, options)
     dataset = open_samples(options, meant_for, net)
     if dataset and model:
         net = model.net(classes=classes_of(dataset), shape=dataset.x.shape[1:])
@@ -92,7 +94,7 @@ def _stem(options, model: str, meant_for: str) -> str:
     what the model is meant for, so that trainings on different data do not overwrite each other."""
     stem = Path(options.solver or model).stem
     data = Path(options.data or meant_for).name.split(".")[0]
-    return stem if data in (meant_for, "") else f"{stem}_{data}"
+    return stem if data in (meant_for, stem, "") else f"{stem}_{data}"
 
 
 def _set_options(param: SolverParameter, options, stem: str) -> None:
@@ -107,24 +109,19 @@ def _set_options(param: SolverParameter, options, stem: str) -> None:
         param.snapshot_prefix = os.path.join(options.snapshot_dir or "snapshots", stem)
 
 
-def _check_outputs(options, folder: str) -> None:
-    """Errors: ParameterError, before anything is trained, for what could not be written then."""
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        probe = Path(folder) / f".writable.{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ParameterError("--snapshot-dir", "a folder that can be written",
-                             f"'{folder}' ({error.strerror})", "give another one.") from None
-    if options.log:
-        try:
-            open(options.log, "a").close()
-        except OSError as error:
-            raise ParameterError("--log", "a file that can be written", f"'{options.log}' "
-                                 f"({error.strerror})") from None
+def _check_outputs(param: SolverParameter, options) -> None:
+    """Errors: ParameterError, MinicaffeError for what could not be written after a training."""
+    if options.log and options.log == options.plot:
+        raise ParameterError("--log and --plot", "two files", f"'{options.log}' for both")
+    for option in ("log", "plot"):
+        path = Path(getattr(options, option) or "_")
+        if not path.parent.is_dir() or not os.access(path if path.exists() else path.parent,
+                                                     os.W_OK) or path.is_dir():
+            raise ParameterError(f"--{option}", "a file that can be written", f"'{path}'")
     if options.plot:
         plot.check_output(options.plot)
+    if param.snapshot_format == SolverParameter.HDF5:
+        hdf5.import_h5py()
 
 
 # ----------------------------------------------------------------------------------- the solver
@@ -133,7 +130,8 @@ def _training(param: SolverParameter, dataset: Dataset | None, options) -> Train
     share = options.validation
     if share is None:
         share = HELD_OUT if options.patience else 0
-    inputs = list(dict.fromkeys(top for layer in sources_of(param.net_param) for top in layer.top))
+    if options.patience and not share:
+        raise ParameterError("--patience", "a validation part to judge by", "--validation 0")
     if dataset is None:
         if share:
             raise ParameterError("--validation and --patience", "data of known length", "a net "
@@ -142,10 +140,14 @@ def _training(param: SolverParameter, dataset: Dataset | None, options) -> Train
     else:
         # apart from the seed of the training, which a resumed one learns from its state
         learned = dataset.hold_out(share, seed=0) if share else dataset
+        dataset = replace(dataset, x=learned.x, y=learned.y)
         _test_everything(param)
-        solver = Solver(param, keep=[], device=options.device,
-                        data=feeding(inputs, learned.x, learned.y),
-                        test_data=feeding(inputs, learned.test_x, learned.test_y))
+        try:
+            solver = Solver(param, keep=[], device=options.device, data=learned)
+        except ShapeError as error:
+            raise ShapeError(error.where, error.expected, error.got,
+                             f"{error.hint} The samples of {dataset.name} have the shape "
+                             f"{dataset.x.shape[1:]}.".lstrip()) from error
     if not solver.net.loss_weights:
         raise ParameterError(f"net '{solver.net.name}'", "a loss to train it by, such as a layer "
                              "of type SoftmaxWithLoss", "none")
@@ -157,7 +159,8 @@ def _training(param: SolverParameter, dataset: Dataset | None, options) -> Train
     if share and watch is None:
         raise ParameterError("--validation", "a net with an accuracy or a loss to choose by in "
                              "phase TEST", "none")
-    size = solver.net.device_blobs[inputs[0]].shape[0] if dataset else 1
+    fed = next(iter(solver.net.source.arrays)) if dataset else None
+    size = solver.net.device_blobs[fed].shape[0] if fed else 1
     training = Training(solver, dataset, watch, accuracy, size * param.iter_size)
     solver.notes["settings"] = _settings(training, share)
     return training
@@ -186,11 +189,17 @@ def _settings(training: Training, share: float) -> dict[str, object]:
     rates = {name: float(f"{getattr(param, name):.6g}")  # stored in single precision
              for name in ("base_lr", "momentum", "weight_decay")}
     return {**rates, "lr_policy": param.lr_policy, "batch size": training.batch_size,
-            "validation": share,
-            "data": f"{dataset.name}, {len(dataset.x)} samples" if dataset else "the net's own"}
+            "validation": share, "data": _fingerprint(dataset) if dataset else "the net's own"}
 
 
-def begin(training: Training, options) -> None:
+def _fingerprint(dataset: Dataset) -> str:
+    """A data set in few words, the same for the same samples and classes."""
+    names = ", ".join(dataset.classes[:3]) + ", ..." * (len(dataset.classes) > 3)
+    return (f"{dataset.name} ({len(dataset.x)} samples of shape {dataset.x.shape[1:]}, "
+            f"{classes_of(dataset)} classes: {names or 'without names'})")
+
+
+def begin(training: Training, folder: SnapshotFolder, options) -> None:
     """Load weights or a state, as the options say, and write what using the net later takes.
 
     Errors: MinicaffeError for files that are missing, damaged or of another net.
@@ -202,52 +211,37 @@ def begin(training: Training, options) -> None:
             _log.warning("%s: of another shape, so they start afresh: %s", options.weights,
                          "; ".join(afresh))
     if options.resume is not None:
-        _resume(solver, options.resume or newest_state(solver.param.snapshot_prefix))
+        _resume(solver, options.resume or folder.newest())
+    else:
+        folder.tell_of_others()
     if dataset is not None:
         check_fit(solver, dataset)
         _write_deploy(solver, dataset)
 
 
 def _resume(solver: Solver, state: str) -> None:
+    """Go on from a state.  Errors: ParameterError for one of other data, which would be mixed."""
     settings = solver.notes["settings"]
     solver.restore(state)
     if solver.iter >= solver.param.max_iter:
         raise ParameterError(state, f"a state before iteration {solver.param.max_iter}",
                              solver.iter, "--iterations N trains on, up to iteration N.")
-    before = solver.notes.get("settings", settings)
+    before = {**settings, **solver.notes.get("settings", {})}
+    for name, hint in (("validation", f"--validation {before['validation']}, as before."),
+                       ("data", "--weights begins a new training from its weights.")):
+        if before[name] != settings[name]:
+            raise ParameterError(state, f"a state of a training with {name} {settings[name]}",
+                                 before[name], hint)
     other = [f"{name} {value}, was {before[name]}" for name, value in settings.items()
-             if before.get(name, value) != value]
+             if before[name] != value]
     if other:
         _log.warning("%s: it goes on with other settings: %s", state, "; ".join(other))
     solver.notes["settings"] = settings
 
 
-def newest_state(prefix: str) -> str:
-    """The solver state of the highest iteration among the snapshots of a training.
-
-    Errors: ParameterError where there is none.
-    """
-    folder, stem = os.path.split(prefix)
-    pattern = re.compile(re.escape(stem) + r"_iter_(\d+)\.solverstate(\.h5)?")
-    found = {}
-    for path in Path(folder or ".").iterdir():
-        match = pattern.fullmatch(path.name)
-        if match:
-            found[int(match[1])] = os.path.join(folder, path.name)
-    if not found:
-        raise ParameterError("--resume", f"a state '{prefix}_iter_N.solverstate'", "none",
-                             "was it another --snapshot-dir, --model or --data?")
-    return found[max(found)]
-
-
 def _write_deploy(solver: Solver, dataset: Dataset) -> None:
     """The files by which ``minicaffe classify`` uses the snapshots; some nets have none."""
     stem = solver.param.snapshot_prefix
-    labels = Path(f"{stem}_labels.txt")
-    before = labels.read_text().splitlines() if labels.is_file() else []
-    if before and before != list(dataset.classes):
-        _log.warning("%s: its classes are another training's, so older snapshots in this folder "
-                     "no longer fit it; --snapshot-dir keeps trainings apart", labels)
     transforms = solver.transforms
     try:
         write_deploy(solver.param.net_param, stem, classes=dataset.classes,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import time
-from collections.abc import Callable
 
 from ..errors import ParameterError
-from ..solvers.keeper import Keeper
+from ..solvers import Checkpoints
 from ..solvers.snapshots import SnapshotError
-from . import task
+from . import task, train_options
 from .report import Report
+from .snapshot_folder import SnapshotFolder
 
 DESCRIPTION = """\
 Train a net, test it, and print its accuracy on the test part of the data.
@@ -47,86 +46,7 @@ accuracy was missed, 130 interrupted.
 def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The options of this command."""
     parser.set_defaults(run=run)
-    what = parser.add_argument_group("what to train")
-    what.add_argument("--model", metavar="NAME|FILE", help="a net of models/ by name, a Python "
-                      "file like those, or a prototxt (default: digits)")
-    what.add_argument("--solver", metavar="FILE", help="a solver prototxt; without --model its "
-                      "net is trained (default: the model's own settings)")
-    what.add_argument("--data", metavar="DATA", help="what to train on; it takes the place of the "
-                      "net's data layers (default: what the model is meant for, else digits)")
-    what.add_argument("--mirror", action="store_true", help="learn from pictures mirrored at "
-                      "random as well")
-    what.add_argument("--shift", type=_positive, default=0, metavar="N", help="learn from pictures "
-                      "moved by up to N pixels each way")
-    what.add_argument("--image-size", type=_size, metavar="HxW", help="bring pictures of your own "
-                      "to this size (default: that of the net's input)")
-    what.add_argument("--weights", metavar="FILE", help="start from these weights, a .caffemodel "
-                      "or .h5: fine-tuning; layers of another shape start afresh")
-    what.add_argument("--resume", metavar="FILE", nargs="?", const="", help="go on from this "
-                      ".solverstate, or from the newest one of this training")
-    how = parser.add_argument_group("how to train (default: as the model or solver file says)")
-    how.add_argument("--iterations", type=_positive, metavar="N", help="train for N iterations")
-    how.add_argument("--batch-size", type=_positive, metavar="N", help="samples an iteration")
-    how.add_argument("--lr", type=_rate, metavar="X", help="base learning rate")
-    how.add_argument("--display", type=_positive, metavar="N", help="show the loss every N "
-                     "iterations")
-    how.add_argument("--test-interval", type=_positive, metavar="N",
-                     help="test every N iterations")
-    how.add_argument("--seed", type=_seed, metavar="N",
-                     help="of weights, dropout and the order of the data (else 1)")
-    how.add_argument("--validation", type=_share, metavar="X", help="hold out this share of the "
-                     "training part: the tests meanwhile are of it, and choose the best weights "
-                     "(default: 0, all is trained on and the last weights count; 0.1 with "
-                     "--patience)")
-    how.add_argument("--patience", type=_positive, metavar="N", help="stop after N tests in a row "
-                     "without a better one")
-    how.add_argument("--device", default="cpu", metavar="NAME",
-                     help="cpu (compiled by numba) or numpy (the plain reference) (default: cpu)")
-    out = parser.add_argument_group("what comes out")
-    out.add_argument("--snapshot-dir", metavar="DIR", help="folder for weights and solver states "
-                     "(else snapshots); they are called after the solver file, or else the model, "
-                     "and the data where it is not the model's own")
-    out.add_argument("--snapshot", type=_positive, metavar="N",
-                     help="write a snapshot every N iterations, not only at the end")
-    out.add_argument("--keep", type=_positive, metavar="N", help="of the snapshots keep the best "
-                     "and the last N (default: 2 with --snapshot or --patience, else all)")
-    out.add_argument("--log", metavar="FILE", help="append what is displayed as JSON lines")
-    out.add_argument("--plot", metavar="FILE", help="draw loss, accuracy and rate into this .png, "
-                     ".svg or .pdf")
-    out.add_argument("--target-accuracy", type=_share, metavar="X",
-                     help="exit with status 3 if the test accuracy is below X, such as 0.97")
-    return parser
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError(text)
-    return int(text)
-
-
-def _sides(text: str) -> tuple[int, int]:
-    height, _, width = text.partition("x")
-    return _whole(height), _whole(width or height)
-
-
-def _checked(convert: Callable, fits: Callable, expected: str) -> Callable[[str], float]:
-    """What argparse calls for an option's text: its value, if that is one that fits."""
-    def parse(text: str):
-        try:
-            value = convert(text)
-        except ValueError:
-            value = None
-        if value is None or not fits(value):
-            raise argparse.ArgumentTypeError(f"expected {expected}, got '{text}'")
-        return value
-    return parse
-
-
-_positive = _checked(_whole, lambda n: n >= 1, "a whole number of 1 or more")
-_seed = _checked(_whole, lambda n: n < 2**63, "a whole number below 2^63")
-_rate = _checked(float, lambda x: 0 <= x < math.inf, "a number of 0 or more")
-_share = _checked(float, lambda x: 0 <= x <= 1, "a share from 0 to 1, such as 0.97")
-_size = _checked(_sides, lambda size: min(size) >= 1, "a height and width such as 64x48, or one")
+    return train_options.add_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -138,29 +58,42 @@ def run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     training = task.prepare(options)
     solver = training.solver
+    folder = SnapshotFolder(solver.param.snapshot_prefix)
+    try:
+        return _train(training, folder, options, began)
+    finally:
+        folder.close()
+
+
+def _train(training: task.Training, folder: SnapshotFolder, options: argparse.Namespace,
+           began: float) -> int:
+    solver = training.solver
     keep = options.keep or (2 if options.snapshot or options.patience else None)
-    keeper = Keeper(solver, training.watch, options.patience, keep)
+    checkpoints = Checkpoints(solver, training.watch, options.patience, keep)
     part = "validation" if training.watch else "test"
     with Report(solver, options.log, options.plot, training.batch_size, part) as report:
-        task.begin(training, options)
+        task.begin(training, folder, options)
         unsaved = None
         try:
             with report.progress():
                 solver.solve()
+                if training.watch and solver.iter % solver.param.test_interval and not (
+                        solver.stop_requested):
+                    solver.test_all()  # the last weights may be the best
         except SnapshotError as error:
             unsaved = error  # the training itself is done: its result is told all the same
         finally:
             report.draw()
         if unsaved:
             print(f"SnapshotError: {unsaved}", file=sys.stderr)
-        elif solver.stop_requested and not keeper.out_of_patience:
+        elif solver.stop_requested and not checkpoints.out_of_patience:
             print(f"stopped after iteration {solver.iter}; "
                   f"go on with the same options and --resume {solver.last_snapshot}")
             return 130
         else:
             print(f"{solver.iter} iterations in {time.monotonic() - began:.1f} s; "
                   f"weights: {_weights_of(solver.last_snapshot)}")
-        status = _conclude(training, keeper, options.target_accuracy, report)
+        status = _conclude(training, checkpoints, options.target_accuracy, report)
         return 2 if unsaved else status
 
 
@@ -168,17 +101,17 @@ def _weights_of(state: str | None) -> str:
     return (state or "none").replace(".solverstate", ".caffemodel")
 
 
-def _conclude(training: task.Training, keeper: Keeper, target: float | None,
+def _conclude(training: task.Training, checkpoints: Checkpoints, target: float | None,
               report: Report) -> int:
     """Test, print the accuracy as the last line, and hold it against the target."""
     solver = training.solver
-    if keeper.best:
-        iteration, value = keeper.best
+    if checkpoints.best:
+        iteration, value = checkpoints.best
         print(f"best {training.watch} on the validation part: {value:.4f} at iteration {iteration}"
-              + (f"; patience ended after iteration {solver.iter}" * keeper.out_of_patience))
-        if keeper.best_weights:
-            solver.net.copy_from(keeper.best_weights)
-            print(f"tested below: {keeper.best_weights}")
+              + (f"; patience ended after iteration {solver.iter}" * checkpoints.out_of_patience))
+        if checkpoints.best_weights:
+            solver.net.copy_from(checkpoints.best_weights)
+            print(f"tested below: {checkpoints.best_weights}")
     if not solver.test_nets:
         return 0
     results, confusion = training.evaluate()

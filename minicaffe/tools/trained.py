@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy
 
-from ..data.picture import read_picture
+from ..data.image import read_image
 from ..data.transform import Transform
 from ..errors import FileFormatError, NetError, ParameterError, ShapeError
 from ..graph import filter_net
@@ -110,11 +110,11 @@ class TrainedNet:
         grown = mean is not None and mean.shape == self.shape and self.shape != dims
         if grown and not param.crop_size and dims[1] == dims[2]:
             param.crop_size = dims[1]
-        return Transform(param, TEST, mean, f"Input '{layer.name}': transform_param")
+        return Transform(param, mean, f"Input '{layer.name}': transform_param")
 
     def read(self, path: str | Path) -> numpy.ndarray:
-        """A picture as uint8 (C, H, W).  Errors: those of ``read_picture``."""
-        return read_picture(path, *self.shape)
+        """A picture as uint8 (C, H, W).  Errors: those of ``read_image``."""
+        return read_image(path, *self.shape)
 
     def forward(self, pictures: Sequence[numpy.ndarray]) -> None:
         """One pass over pictures, (n, C, H, W)."""

@@ -19,7 +19,11 @@ DTYPES = [numpy.float32, numpy.float64]
 
 
 @pytest.fixture(params=["numpy", "cpu"])
-def backend(request):
+def backend(request, monkeypatch):
+    """Each backend; where it has threads they all work, however little there is to do."""
+    if request.param == "cpu":
+        get_backend("cpu")
+        monkeypatch.setattr("minicaffe.backend.cpu.threads._ALONE", 0)
     return get_backend(request.param)
 
 
@@ -385,6 +389,18 @@ def test_what_cancels_leaves_nothing(backend, shape, along):
     x[2048:] = -x[2047::-1]
     backend.sums(lambda x: x, out, x)
     assert abs(out).max() < 1e-6
+
+
+@pytest.mark.parametrize("shape, along", [
+    ((64, 40_000), (1, 40_000)), ((4, 9, 200_000), (4, 1, 1)), ((600_000, 2), (1, 2)),
+    ((2, 300_000), (1, 300_000)), ((900_000,), ())])
+def test_the_scratch_memory_of_sums_is_a_small_part_of_their_input(shape, along):
+    backend = type(get_backend("cpu"))()
+    x, out = numpy.ones(shape, numpy.float32), numpy.zeros(along, numpy.float32)
+    backend.sums(lambda x: x, out, x)
+    assert (out == x.size // out.size).all()
+    scratch = backend._workspace.floats("sums", 0).nbytes
+    assert scratch <= max(x.nbytes / 8, 8 * out.size) + 64
 
 
 def test_sums_of_nothing_are_zero(backend):

@@ -9,9 +9,12 @@ import numpy
 import pytest
 
 from minicaffe.backend import get_backend
-from minicaffe.backend.cpu import get_num_threads, set_num_threads
+from minicaffe.backend.cpu import elementwise, get_num_threads, set_num_threads, threads
 from minicaffe.backend.cpu.threads import launched
+from minicaffe.elementwise import multiply, tanh, where
 from minicaffe.errors import ParameterError
+from minicaffe.layers.buffered import with_input
+from minicaffe.layers.swish import swish
 from minicaffe.window import Window
 
 from .processes import printed, run
@@ -20,8 +23,10 @@ EVERYTHING = '''
 import hashlib
 import numpy
 from minicaffe.backend import get_backend
-from minicaffe.backend.cpu import set_num_threads, get_num_threads
+from minicaffe.backend.cpu import set_num_threads, get_num_threads, threads
 from minicaffe.window import Window
+
+threads._ALONE = 0  # all threads work, however little there is to do
 
 def draw(seed, *shape):
     return numpy.random.default_rng(seed).standard_normal(shape).astype(numpy.float32)
@@ -100,6 +105,31 @@ out = numpy.zeros(4, numpy.int64)
 for count in (1, 3): mark(count, out); print(out.tolist())
 """
     assert printed(code, NUMBA_NUM_THREADS="4") == ["[1, 0, 0, 0]", "[3, 13, 23, 0]"]
+
+
+@pytest.mark.parametrize("nanoseconds, count", [(0, 1), (19_999, 1), (20_000, 3), (1e9, 3)])
+def test_short_work_is_done_by_one_thread(monkeypatch, nanoseconds, count):
+    monkeypatch.setattr(threads, "_count", 3)
+    assert threads.worth(nanoseconds) == count
+
+
+@pytest.mark.parametrize("formula, few, many", [
+    (multiply, 100_000, 200_000), (swish, 4000, 6000), (tanh, 4000, 6000),
+    (with_input(lambda x, y: where(x > 0, x, y)), 100_000, 200_000)])
+def test_a_map_of_few_elements_runs_on_one_thread_by_how_long_its_formula_takes(
+        monkeypatch, formula, few, many):
+    counts = []
+
+    def loop(*form):
+        return lambda count, *rest: counts.append(count)
+
+    monkeypatch.setattr(threads, "_count", 3)
+    monkeypatch.setattr(elementwise, "loop", loop)
+    loops = elementwise.Loops()
+    for size in (few, many):
+        x = numpy.zeros(size, numpy.float32)
+        loops.map(formula, (1, 1, size), (x,), (x, 0.5))
+    assert counts == [1, 3]
 
 
 @pytest.mark.parametrize("text, got", [("0", "0"), ("-1", "'-1'"), ("two", "'two'"), ("", "''")])

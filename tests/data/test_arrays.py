@@ -88,8 +88,12 @@ WRONG = {
     "fewer labels": (dict(x=X, y=Y[:3]), "'y': expected 4 labels, one for each picture, got 3"),
     "negative labels": (dict(x=X, y=[0, -1, 0, 1]), "'y': expected labels from 0 to .*, got -1 at "
                                                     "place 1"),
-    "fractions": (dict(x=X, y=[0, 0.5, 0, 1]), r"labels \(N,\), whole numbers from 0, got shape "
-                                               r"\(4,\), float64"),
+    "fractions": (dict(x=X, y=[0, 0.5, 0, 1]), "labels that are whole numbers from 0, got 0.5 at "
+                                               "place 1"),
+    "infinite": (dict(x=X, y=[0, 1, numpy.inf, 1]), "labels that are whole numbers from 0, got inf "
+                                                    "at place 2"),
+    "no test labels": (dict(x_train=X, y_train=Y, x_test=X), "test samples and test labels, got "
+                                                             "x_test"),
     "one-hot": (dict(x=X, y=numpy.eye(4)), r"whole numbers from 0, got shape \(4, 4\), float64"),
     "text": (dict(x=X, y=list("abcd")), "whole numbers from 0, got shape .*<U1"),
     "no samples": (dict(x=X[:0], y=Y[:0]), "'x': expected one sample or more, .*, got shape"),

@@ -1,8 +1,11 @@
 """Downloads, from servers of the tests' own that behave and misbehave."""
 
+import errno
 import hashlib
 import io
 import re
+import subprocess
+import sys
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -95,10 +98,14 @@ def offered(server, monkeypatch, tmp_path):
     return offer
 
 
+def listed(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name != download.LOCK)
+
+
 def test_all_files_come_once(offered, server):
     folder = offered("good", names=("a.bin", "b.bin"))
     assert fetch("mine") == folder == cache_folder("mine")
-    assert sorted(path.name for path in folder.iterdir()) == ["a.bin", "b.bin"]
+    assert listed(folder) == ["a.bin", "b.bin"]
     assert (folder / "a.bin").read_bytes() == (folder / "b.bin").read_bytes() == CONTENT
     fetch("mine")
     assert [name for _, name, _ in server.asked] == ["a.bin", "b.bin"]
@@ -108,7 +115,7 @@ def test_all_files_come_once(offered, server):
 def test_the_next_mirror_is_tried_when_one_fails(offered, server, bad):
     folder = offered(bad, "good")
     fetch("mine", timeout=0.2 if bad == "hangs" else 5)
-    assert [path.name for path in folder.iterdir()] == ["a.bin"]
+    assert listed(folder) == ["a.bin"]
     assert (folder / "a.bin").read_bytes() == CONTENT
     assert [manner for manner, _, _ in server.asked] == [bad, "good"]
 
@@ -164,6 +171,65 @@ def test_a_mirror_that_cannot_go_on_begins_anew(offered, server):
     fetch("mine")
     assert server.asked[1] == ("good", "a.bin", "bytes=100000-")
     assert (folder / "a.bin").read_bytes() == CONTENT
+
+
+def test_one_process_fetches_while_the_others_wait(offered, server, caplog):
+    folder = offered("resumes")
+    folder.mkdir(parents=True)
+    (folder / "a.bin.part").write_bytes(CONTENT[:1000])  # as a process left it that was killed
+    others = [threading.Thread(target=fetch, args=("mine",)) for _ in range(3)]
+    with download._alone_in(folder), caplog.at_level("WARNING", "minicaffe"):
+        for other in others:
+            other.start()
+        others[0].join(0.4)
+        assert all(other.is_alive() for other in others) and server.asked == []
+    for other in others:
+        other.join(10)
+    assert server.asked == [("resumes", "a.bin", "bytes=1000-")]
+    assert (folder / "a.bin").read_bytes() == CONTENT and listed(folder) == ["a.bin"]
+    assert {record.getMessage() for record in caplog.records} == {
+        "data set 'mine': another process fetches it, this one waits"}
+
+
+HOLD = """
+import pathlib, sys, time
+from minicaffe.data import download
+with download._alone_in(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_process_that_is_killed_lets_the_next_one_in(offered, server):
+    folder = offered("good")
+    folder.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE,
+                          text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with open(folder / download.LOCK, "ab") as file:
+            assert not download._lock(file)
+        holder.kill()
+        holder.wait(10)
+        fetch("mine")
+    assert listed(folder) == ["a.bin"]
+
+
+def test_a_disk_without_locks_does_too(offered, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def flock(*arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+    monkeypatch.setattr(fcntl, "flock", flock)
+    folder = offered("good")
+    fetch("mine")
+    assert listed(folder) == ["a.bin"]
+
+
+def test_what_is_there_already_is_only_read(offered):
+    folder = offered("good")
+    fetch("mine")
+    (folder / download.LOCK).unlink()
+    assert fetch("mine") == folder and not (folder / download.LOCK).exists()
 
 
 @pytest.mark.parametrize("left", [b"x" * 1000, b"x" * len(CONTENT), b"x" * 300_000])

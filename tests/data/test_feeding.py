@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 from minicaffe import TEST, TRAIN
-from minicaffe.data import Batches
+from minicaffe.data import Batches, Dataset
 from minicaffe.data.feeding import Feeder, as_inputs, by_name, input_tops
 from minicaffe.data.transform import Transform
 from minicaffe.errors import ParameterError, ShapeError
@@ -68,7 +68,7 @@ def test_rules_and_transform_stay_and_the_shape_is_the_transformed_one():
         assert layer.include[0].phase == phase and layer.transform_param.crop_size == 5
         assert list(source.transforms) == ["data"]  # the label stays as it is
         assert source.transforms["data"].param.scale == scale
-        assert source.transforms["data"].random == source.shuffle == (phase == TRAIN)
+        assert source.shuffle == (phase == TRAIN)
 
 
 def test_nets_of_the_oldest_formats_are_fed_too():
@@ -114,7 +114,7 @@ def test_ready_batches_are_used_as_they_are():
     plain = Batches({"data": X, "label": Y})
     net, source = fed(data_layer(), plain)
     assert source is plain and shapes(net.layer[0]) == [[7, 3, 8, 8], [7]]
-    halved = Transform(TransformationParameter(scale=0.5, crop_size=4), TRAIN)
+    halved = Transform(TransformationParameter(scale=0.5, crop_size=4))
     own = Batches({"data": X, "label": Y}, batch_size=6, transforms={"data": halved})
     asking = data_layer(rest="transform_param { scale: 0.25 }")
     net, source = fed(asking, own)
@@ -122,6 +122,33 @@ def test_ready_batches_are_used_as_they_are():
     with pytest.raises(ParameterError, match="data: expected Batches with a transform for 'data', "
                        "as Data 'd' asks for one, got none. Hint: give the arrays themselves, or "):
         fed(asking, plain)
+
+
+DATASET = Dataset(X, Y, X[:6] // 2, Y[:6])
+
+
+@pytest.mark.parametrize("tops", [("data", "label"), ("label", "data"), ("a", "b")])
+def test_each_net_takes_its_part_of_a_data_set(tops):
+    first, second = tops
+    net = net_of(f'layer {{ name: "d" type: "Data" top: "{first}" top: "{second}" '
+                 'data_param { batch_size: 7 } }')
+    feeder = Feeder(DATASET)
+    x, y = ("a", "b") if "a" in tops else ("data", "label")
+    for phase, samples, labels in ((TRAIN, X, Y), (TEST, X[:6] // 2, Y[:6])):
+        source = feeder.feed(net, phase)[1]
+        assert (source.arrays[x] == samples).all() and (source.arrays[y] == labels).all()
+        assert source.shuffle == (phase == TRAIN)
+
+
+def test_a_data_set_may_be_tested_on_other_data_and_a_net_may_take_no_labels():
+    feeder = Feeder(DATASET, (X[:3], Y[:3]))
+    assert feeder.feed(data_layer(), TEST)[1].length == 3
+    assert Feeder((X, Y), DATASET).feed(data_layer(), TEST)[1].length == 6
+    one = net_of('layer { name: "d" type: "Data" top: "pixels" data_param { batch_size: 7 } }')
+    assert (Feeder(DATASET).feed(one, TRAIN)[1].arrays["pixels"] == X).all()
+    three = net_of(INPUTS % ("a", "b", "") + 'layer { type: "Input" top: "c" }')
+    with pytest.raises(ParameterError, match="one or two inputs, the data and its labels, got a, b, c"):
+        Feeder(DATASET).feed(three, TRAIN)
 
 
 class Stream:
@@ -147,6 +174,16 @@ def test_the_mean_of_the_training_part_is_subtracted_in_both_phases(kind, expect
     for phase in (TRAIN, TEST):
         _, source = feeder.feed(data_layer(rest=rest), phase)
         numpy.testing.assert_allclose(source.transforms["data"].mean, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["image", "channel"])
+def test_lists_have_a_mean_too(kind):
+    rest = f"transform_param {{ subtract_mean: '{kind}' }} data_param {{ batch_size: 7 }}"
+    means = [fed(data_layer(rest=rest), data)[1].transforms["data"].mean
+             for data in ((X, Y), (X.tolist(), list(Y)), (list(X), Y))]
+    assert all((mean == means[0]).all() for mean in means)
+    with pytest.raises(ParameterError, match="data: expected one sample or more in every array"):
+        fed(data_layer(rest=rest), (X[:0], Y[:0]))
 
 
 def test_without_data_to_train_on_there_is_no_mean_of_it():
@@ -175,6 +212,7 @@ def test_a_missing_mean_file_gives_its_place_to_the_mean_of_the_data_and_says_so
      r"\['data', 'lable'\]. Hint: did you mean 'label'\?"),
     ({"data": X, "label": Y, "ip": Y}, r"each input of \['data', 'label'\], got .*'ip'"),
     ({}, r"expected an array for each input of \['data', 'label'\], got \[\]"),
+    ((X, 5), "data 'label': expected an array of numbers, a row for each sample, got 5"),
     ({"data": X}, "data: expected an array for each top of Data 'd', whose place it takes: data, "
      "label, got none for label"),
 ])

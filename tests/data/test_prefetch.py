@@ -84,6 +84,21 @@ def test_after_a_jump_it_works_for_the_new_place():
     assert value(ahead.take("b", 10)) == 10
 
 
+def test_what_nobody_will_ask_for_any_more_is_not_prepared():
+    work = Worker()
+    ahead = Prefetcher(work)
+    work.gate.clear()
+    for tick in (0, 1):
+        ahead.take("a", tick)
+    work.wait_for(1)  # it is held up in 2; 3 waits
+    for tick in (8, 9):
+        ahead.take("b", tick)
+    work.gate.set()
+    work.wait_for(3)
+    wait_until(lambda: idle(ahead))
+    assert work.begun == [("a", 2), ("b", 10), ("b", 11)]
+
+
 def test_a_batch_is_done_by_the_caller_if_the_thread_has_not_begun_it():
     work = Worker()
     ahead = Prefetcher(work)

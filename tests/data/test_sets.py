@@ -6,18 +6,18 @@ import shutil
 import numpy
 import pytest
 
-from minicaffe.data import DATASETS, download, open_dataset
+from minicaffe.data import NAMES, download, open_dataset
 from minicaffe.data.download import Download, DownloadError
 from minicaffe.data.files import UnreadableFileError
 from minicaffe.errors import FileFormatError, ParameterError
 from minicaffe.proto.files import MissingFileError
 
 from .access import without_permission
+from .image_files import grey_levels, write_folder, write_zip
 from .test_arrays import saved
 from .test_cifar import files_of, write_archive
 from .test_cifar import write_folder as write_cifar
 from .test_idx import idx, labels, pictures
-from .test_pictures import grey_levels, write_folder, write_zip
 
 PICTURES = grey_levels(*(f"{label}/{number}.png" for label in "ab" for number in range(5)))
 
@@ -43,8 +43,8 @@ def nowhere(tmp_path, monkeypatch):
 
 def test_digits_are_in_the_package():
     assert open_dataset("digits").name == "digits"
-    assert len(DATASETS["digits"]().x) == 1438
-    assert set(DATASETS) == {"digits", "mnist", "fashion-mnist", "cifar10"}
+    assert len(open_dataset("digits").x) == 1438
+    assert NAMES == ("digits", "mnist", "fashion-mnist", "cifar10")
 
 
 def test_a_path_is_opened_as_what_lies_there(tmp_path):

@@ -22,8 +22,8 @@ NET = """layer { name: "in" type: "Input" top: "x" top: "y"
   input_param { shape { dim: %d dim: 1 } shape { dim: %d } } }"""
 
 
-def net_of(batch, seed=1):
-    return Net(parse_text(NET % (batch, batch), NetParameter), TEST, device="numpy", seed=seed)
+def net_of(batch, seed=1, phase=TEST):
+    return Net(parse_text(NET % (batch, batch), NetParameter), phase, device="numpy", seed=seed)
 
 
 def samples(count):
@@ -39,10 +39,33 @@ def seen(source, net, ticks):
     return rows
 
 
-def test_in_order_each_round_ends_with_what_is_left():
+def test_in_phase_test_each_round_in_order_ends_with_what_is_left():
     source, net = Batches(samples(7)), net_of(3)
     assert seen(source, net, range(4)) == [[0, 1, 2], [3, 4, 5], [6], [0, 1, 2]]
     assert source.batches(net) == 3
+
+
+def test_in_phase_train_the_next_round_goes_on_where_the_batch_ended():
+    source, net = Batches(samples(7)), net_of(3, phase=TRAIN)
+    assert seen(source, net, range(5)) == [[0, 1, 2], [3, 4, 5], [6, 0, 1], [2, 3, 4], [5, 6, 0]]
+    assert source.batches(net) == 3
+    assert seen(Batches(samples(3)), net_of(5, phase=TRAIN), [0, 1]) == [[0, 1, 2, 0, 1],
+                                                                         [2, 0, 1, 2, 0]]
+
+
+def test_one_source_feeds_each_net_as_its_phase_wants_it():
+    x, y = pictures(6)
+    for prefetch in (False, True):
+        source = Batches({"x": x, "y": y}, transforms={"x": cropping()}, prefetch=prefetch)
+        net, counts, same_as_middle = picture_net(), [], []
+        for tick, phase in enumerate([TRAIN] * 4 + [TEST] * 4):
+            net.phase = phase
+            batch, = batches_of(net, [tick], source=source)
+            middle = x[net.blobs["y"].data.astype(int)][:, :, 1:6, 1:6] * 0.5
+            counts.append(len(batch))
+            same_as_middle.append((batch == middle).all())
+        assert counts == [4] * 4 + [4, 2] * 2
+        assert same_as_middle == [False] * 4 + [True] * 4
 
 
 def test_shuffled_every_epoch_sees_every_sample_once_in_a_new_order():
@@ -76,8 +99,81 @@ def test_what_does_not_fit_is_told():
         Batches({"x": numpy.zeros((4, 2)), "y": numpy.zeros(4)}).fill(net_of(2), 0)
 
 
-def picture_net(**options):
-    return Net(parse_text(PICTURES, NetParameter), TRAIN, device="numpy", **{"seed": 1, **options})
+@pytest.mark.parametrize("size", [0, -1, 2.5, "8"])
+def test_a_batch_has_one_sample_or_more(size):
+    with pytest.raises(ParameterError, match=f"data: batch_size: expected a whole number, 1 or more"
+                                             f", got {size}"):
+        Batches(samples(4), batch_size=size)
+    with pytest.raises(ShapeError, match=r"blob 'x' of net 'net': expected a first axis of 1 or "
+                                         r"more, the samples of a pass, got \(0, 1\)"):
+        Batches(samples(4)).batches(net_of(0))
+
+
+def test_the_batch_size_may_be_another_than_the_nets():
+    assert seen(Batches(samples(7), batch_size=numpy.int64(5)), net_of(3), range(2)) == [
+        [0, 1, 2, 3, 4], [5, 6]]
+
+
+@pytest.mark.parametrize("wrong, told", [
+    (5, "data 'y': expected an array of numbers, a row for each sample, got 5"),
+    (None, "got None"),
+    (["cat", "dog"], "a row for each sample, got strings. Hint: names, y = numpy.unique"),
+    (numpy.array(["cat", "dog"], object), "got ndarray .*'cat'.* Hint: names, y = numpy.unique"),
+    ([[1], [1, 2]], "data 'y': expected an array of numbers, .* got list .setting an array"),
+    (numpy.zeros(2, "complex64"), r"got array\(\[0.\+0.j, 0.\+0.j\]"),
+    ([[], []], r"\(0,\)"),
+    ([], r"data: expected one sample or more in every array, got {'x': 2, 'y': 0}")])
+def test_what_are_no_numbers_is_told(wrong, told):
+    with pytest.raises((ParameterError, ShapeError), match=told):
+        Batches({"x": numpy.zeros((2, 1)), "y": wrong}).fill(net_of(2), 0)
+
+
+def test_arrays_without_names_are_told():
+    with pytest.raises(ParameterError, match="data: expected a dict of samples by the names of a "
+                       "net's inputs, got list. Hint: {'data': x, 'label': y}, for example"):
+        Batches([numpy.zeros(2), numpy.zeros(2)])
+    with pytest.raises(ParameterError, match="data: expected the inputs of net 'net': x, y, got "
+                                             "'xx'"):
+        Batches({"xx": numpy.zeros(2)}).fill(net_of(2), 0)
+
+
+@pytest.mark.parametrize("prefetch", [False, True])
+def test_axes_of_one_do_not_matter(prefetch):
+    x, y = pictures()
+    x = x[:, :1, :5, :5]
+    param = parse_text(PICTURES.replace("dim: 3", "dim: 1").replace(
+        "{ dim: 4 } }", "{ dim: 4 dim: 1 dim: 1 dim: 1 } }"), NetParameter)
+    for samples, labels in ((x[:, 0], y), (x, y[:, None])):
+        net = Net(param, TEST, device="numpy")
+        source = Batches({"x": samples, "y": labels}, prefetch=prefetch)
+        for tick in range(8):
+            source.fill(net, tick)
+            rows = range(4 * tick, min(4 * tick + 4, 30))
+            assert (net.blobs["x"].data == x[rows]).all()
+            assert net.blobs["y"].data.shape[1:] == (1, 1, 1)
+            assert net.blobs["y"].data.ravel().tolist() == list(rows)
+
+
+@pytest.mark.parametrize("shape, hint", [
+    ((5, 5, 3), r"Hint: x.transpose\(0, 3, 1, 2\) brings the channels to the front"),
+    ((75,), r"Hint: x.reshape\(-1, 3, 5, 5\), if the numbers lie in that order"),
+    ((5, 3, 5), "Hint: x.reshape"),
+    ((3, 5, 6), r"\(3, 5, 6\)\.$")])
+def test_samples_of_another_shape_are_told_with_a_way_to_bring_them_to_it(shape, hint):
+    with pytest.raises(ShapeError, match=rf"blob 'x' of net 'net': expected samples of shape "
+                       rf"\(3, 5, 5\), got .*{hint}"):
+        Batches({"x": numpy.zeros((4, *shape)), "y": numpy.zeros(4)}).fill(picture_net(), 0)
+
+
+def test_a_source_says_in_a_line_what_it_is():
+    x, y = pictures()
+    source = Batches({"x": x, "y": y}, shuffle=True, transforms={"x": cropping()})
+    assert repr(source) == "<Batches: 30 samples, shuffled: x (3, 5, 5), y ()>"
+    assert repr(Batches({"y": y})) == "<Batches: 30 samples: y ()>"
+
+
+def picture_net(phase=TRAIN, **options):
+    return Net(parse_text(PICTURES, NetParameter), phase, device="numpy", **{"seed": 1, **options})
 
 
 def pictures(count=30):
@@ -85,8 +181,8 @@ def pictures(count=30):
     return rng.integers(0, 256, (count, 3, 8, 8), dtype=numpy.uint8), numpy.arange(count)
 
 
-def cropping(phase=TRAIN):
-    return Transform(TransformationParameter(crop_size=5, mirror=True, scale=0.5), phase)
+def cropping():
+    return Transform(TransformationParameter(crop_size=5, mirror=True, scale=0.5))
 
 
 def batches_of(net, ticks, **options):
@@ -112,6 +208,8 @@ def test_bytes_stay_bytes_and_everything_else_is_float32():
     source = Batches({"x": x, "y": y, "z": x.astype("float64"), "list": list(y)})
     assert source.arrays["x"] is x
     assert [source.arrays[name].dtype.name for name in "xyz"] == ["uint8", "float32", "float32"]
+    bytes_in_a_list = Batches({"x": list(x)}).arrays["x"]
+    assert bytes_in_a_list.dtype == "uint8" and (bytes_in_a_list == x).all()
     net = picture_net()
     Batches({"x": x[:, :, :5, :5], "y": y.astype("uint8")}).fill(net, 1)
     assert (net.blobs["x"].data == x[4:8, :, :5, :5]).all()
@@ -175,11 +273,13 @@ def test_memory_is_used_again_where_it_fits():
     x, y = pictures()
     source = Batches({"x": x, "y": y})
     for dtype in ("float32", "float64"):
-        whole = source._prepare((1, 4, numpy.dtype(dtype)), 0, None)
-        assert source._prepare((1, 4, numpy.dtype(dtype)), 1, whole)["x"] is whole["x"]
+        place = source._place(picture_net(TEST, dtype=dtype))
+        whole = source._prepare(place, 0, None)
+        assert source._prepare(place, 1, whole)["x"] is whole["x"]
         assert (whole["x"] == x[4:8]).all()
-        assert len(source._prepare((1, 4, numpy.dtype(dtype)), 7, whole)["x"]) == 2
-    assert source._prepare((1, 4, numpy.dtype("float32")), 0, whole)["x"].dtype == "float32"
+        assert len(source._prepare(place, 7, whole)["x"]) == 2
+    single = source._place(picture_net())
+    assert source._prepare(single, 0, whole)["x"].dtype == "float32"
 
 
 @pytest.mark.parametrize("gone", ["net", "source"])
@@ -200,8 +300,7 @@ def test_the_thread_ends_when_net_or_source_is_gone(gone):
 
 def test_the_last_batch_of_a_round_is_prepared_too():
     for prefetch in (False, True):
-        seen = batches_of(picture_net(), range(20), shuffle=False, prefetch=prefetch,
-                          transforms={"x": cropping(TEST)})
+        seen = batches_of(picture_net(TEST), range(20), shuffle=False, prefetch=prefetch)
         assert [len(batch) for batch in seen] == ([4] * 7 + [2]) * 2 + [4] * 4
         assert same(seen[:8], seen[8:16])
 
@@ -250,3 +349,9 @@ def test_digits_are_split_once_and_for_all():
     assert digits.x.min() == 0 and digits.x.max() == 255
     assert digits.test_y[:8].astype(int).tolist() == [9, 4, 7, 0, 2, 6, 1, 3]
     assert sorted(set(digits.test_y)) == list(range(10))
+    assert repr(digits) == "<Dataset 'digits': 1438 samples (1, 8, 8), 359 to test, 10 classes>"
+
+
+def test_a_data_set_equals_itself_alone():
+    digits = load_digits()
+    assert digits == digits and digits != load_digits() and len({digits, load_digits()}) == 2

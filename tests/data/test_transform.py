@@ -3,24 +3,24 @@
 import numpy
 import pytest
 
-from minicaffe import TEST, TRAIN
 from minicaffe.data.transform import Transform, mean_of
 from minicaffe.errors import FileFormatError, ParameterError, ShapeError
 from minicaffe.proto import TransformationParameter, wire
 from minicaffe.proto.files import MissingFileError
 
 
-def transform(phase=TEST, mean=None, **fields):
-    return Transform(TransformationParameter(**fields), phase, mean)
+def transform(mean=None, **fields):
+    return Transform(TransformationParameter(**fields), mean)
 
 
 def pictures(n=5, shape=(3, 6, 7), seed=0):
     return numpy.random.default_rng(seed).integers(0, 256, (n, *shape), dtype=numpy.uint8)
 
 
-def applied(transform, x, seed=1, dtype="float32"):
+def applied(transform, x, seed=None, dtype="float32"):
+    """With random numbers, if a seed says which."""
     out = numpy.full((len(x), *transform.output_shape(x.shape[1:])), numpy.nan, dtype)
-    transform(x, out, numpy.random.default_rng(seed))
+    transform(x, out, None if seed is None else numpy.random.default_rng(seed))
     return out
 
 
@@ -53,17 +53,17 @@ def matches(x, y, mean, scale, pad, size, places, flips=(False, True)):
     ({"crop_size": 6, "mirror": True}, lambda x: x[:, :, :, 0:6]),
     ({"pad": 1}, lambda x: numpy.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))),
 ])
-def test_in_phase_test_it_is_the_middle_of_the_scaled_difference(fields, expected, dtype):
+def test_without_random_numbers_it_is_the_middle_of_the_scaled_difference(fields, expected, dtype):
     x = pictures().astype(dtype)
-    numpy.testing.assert_allclose(applied(transform(TEST, **fields), x),
+    numpy.testing.assert_allclose(applied(transform(**fields), x),
                                   expected(x.astype(float)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("pad, size", [(0, 4), (2, 5), (2, 3), (4, 6)])
-def test_in_phase_train_each_picture_has_a_window_of_its_own_mirrored_or_not(pad, size):
+def test_with_random_numbers_each_picture_has_a_window_of_its_own_mirrored_or_not(pad, size):
     x, mean = pictures(20), numpy.random.default_rng(2).random((3, 6, 7), "float32") * 100
     fields = dict(pad=pad, crop_size=size, mirror=True, scale=0.5, subtract_mean="image")
-    y = applied(transform(TRAIN, mean, **fields), x)
+    y = applied(transform(mean, **fields), x, seed=1)
     places = list(numpy.ndindex(6 + 2 * pad - size + 1, 7 + 2 * pad - size + 1))
     found = [matches(a, b, mean, 0.5, pad, size, places) for a, b in zip(x, y)]
     assert all(found)
@@ -76,22 +76,22 @@ def test_pictures_are_not_mirrored_unless_asked_for():
     x = pictures(20)
     places = list(numpy.ndindex(3, 4))
     assert all(matches(a, b, numpy.zeros((3, 6, 7)), 1, 0, 4, places, flips=[False])
-               for a, b in zip(x, applied(transform(TRAIN, crop_size=4), x)))
+               for a, b in zip(x, applied(transform(crop_size=4), x, seed=1)))
 
 
-def test_without_a_crop_pictures_are_mirrored_in_phase_train_alone():
+def test_without_a_crop_pictures_are_mirrored_with_random_numbers_alone():
     x = pictures(30)
-    y = applied(transform(TRAIN, mirror=True), x)
+    y = applied(transform(mirror=True), x, seed=1)
     mirrored = [(b == a[:, :, ::-1]).all() for a, b in zip(x, y)]
     as_it_was = [(b == a).all() for a, b in zip(x, y)]
     assert all(m != s for m, s in zip(mirrored, as_it_was)) and 5 < sum(mirrored) < 25
-    assert (applied(transform(TEST, mirror=True), x) == x).all()
+    assert (applied(transform(mirror=True), x) == x).all()
 
 
 def test_the_same_numbers_are_drawn_again():
-    x, train = pictures(20), transform(TRAIN, crop_size=3, mirror=True)
-    assert (applied(train, x) == applied(train, x)).all()
-    assert (applied(train, x) != applied(train, x, seed=2)).any()
+    x, t = pictures(20), transform(crop_size=3, mirror=True)
+    assert (applied(t, x, seed=1) == applied(t, x, seed=1)).all()
+    assert (applied(t, x, seed=1) != applied(t, x, seed=2)).any()
 
 
 def test_a_mean_file_is_subtracted_whatever_its_axes(tmp_path):
@@ -108,8 +108,8 @@ def test_samples_that_are_no_pictures_are_shifted_and_scaled():
     x = numpy.arange(8.0, dtype="float32").reshape(2, 4)
     assert applied(transform(mean_value=[1], scale=2), x).tolist() == ((x - 1) * 2).tolist()
     mean = mean_of(x, "image")
-    assert applied(transform(TEST, mean, subtract_mean="image"), x).tolist() == (x - mean).tolist()
-    assert applied(transform(TEST, 2.0), x).tolist() == (x - 2).tolist()
+    assert applied(transform(mean, subtract_mean="image"), x).tolist() == (x - mean).tolist()
+    assert applied(transform(2.0), x).tolist() == (x - 2).tolist()
 
 
 def test_it_computes_in_doubles_for_nets_of_doubles():
@@ -118,11 +118,18 @@ def test_it_computes_in_doubles_for_nets_of_doubles():
     numpy.testing.assert_allclose(y, x * numpy.float64(numpy.float32(1 / 3)), rtol=1e-15)
 
 
-def test_the_same_transform_in_another_phase_keeps_its_mean():
-    train = transform(TRAIN, numpy.ones((3, 1, 1)), subtract_mean="channel", crop_size=4)
-    test = train.at(TEST)
-    assert train.random and not test.random and test.mean.tolist() == [1, 1, 1]
-    assert not transform(TRAIN, scale=2).random
+def test_it_says_whether_it_makes_use_of_random_numbers():
+    assert transform(crop_size=4).random and transform(mirror=True).random
+    assert not transform(scale=2, pad=1).random
+    x = pictures()
+    assert (applied(transform(scale=2, pad=1), x, seed=1)
+            == applied(transform(scale=2, pad=1), x)).all()
+
+
+def test_it_says_in_a_line_what_it_does():
+    assert repr(transform(numpy.ones((3, 1, 1)), scale=0.01, mirror=True, crop_size=4)) == (
+        "<Transform scale: 0.01, mirror: true, crop_size: 4, mean of shape (3,)>")
+    assert repr(transform()) == "<Transform to nothing else>"
 
 
 class Lazy:
@@ -178,7 +185,7 @@ def test_what_does_not_fit_is_told(fields, kind, message):
 
 def test_a_mean_of_another_shape_is_told_also_one_of_the_crop():
     for shape in ((3, 7, 6), (1, 6, 7), (3, 4, 4)):
-        t = transform(TEST, numpy.zeros(shape), crop_size=4)
+        t = transform(numpy.zeros(shape), crop_size=4)
         with pytest.raises(ShapeError, match=r"transform_param: mean: expected a mean image of "
                                              r"the samples' shape \(3, 6, 7\), got"):
             t.output_shape((3, 6, 7))

@@ -113,6 +113,29 @@ def test_a_level_far_from_0_costs_no_digits(device, level):
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("shape", [(128, 2, 40, 40), (50_000, 3), (100_000,), (3000, 2, 3)])
+def test_an_outlier_in_front_costs_no_digits(device, shape):
+    x = numbers(*shape)
+    x.flat[0] = 3000
+    net = OneLayerNet(layer(), {"x": x}, phase=TRAIN, device=device)
+    assert_close(net.forward()[0], by_batch(x.astype(float)), 1e-5, "y")
+    variances = [c.var(ddof=1) for c in channels(x.astype(float))]
+    before = OneLayerNet(layer(), {"x": x}, phase=TRAIN, device=device).params[1].data.copy()
+    assert_close(net.params[1].data - 0.999 * before, variances, 1e-5, "variance")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("value", [0.1, -7e8, 3e15])
+@pytest.mark.parametrize("shape", [(7, 1, 3, 5), (130, 1), (999,)])
+def test_equal_elements_have_variance_0(device, value, shape):
+    net = OneLayerNet(layer(), {"x": np.full(shape, value)}, params=[[0], [0], [0]], phase=TRAIN,
+                      device=device)
+    y = net.forward()[0]
+    assert abs(y).max() < 1
+    assert_close(net.params[1].data / value**2, [0], 1e-9, "variance")
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_an_empty_batch_passes_and_adds_nothing(device):
     net = OneLayerNet(layer(), {"x": np.zeros((0, 3, 2))}, params=PARAMS, phase=TRAIN,
                       device=device)
@@ -125,7 +148,7 @@ def test_an_empty_batch_passes_and_adds_nothing(device):
 def test_in_place_a_copy_is_kept_where_backward_needs_it(phase, copies):
     net = OneLayerNet('top: "x" ' + layer(), {"x": numbers(2, 3)}, params=PARAMS, phase=phase)
     net.forward()
-    assert (net.layer.kept is not None) == copies
+    assert (net.layer.saved is not None) == copies
 
 
 # ------------------------------------------------------------------------------ in a training

@@ -34,7 +34,7 @@ def test_it_starts_from_the_filler_or_0(make_net, filler, expected):
 def test_in_place_it_keeps_no_copy():
     net = OneLayerNet('type: "Bias" top: "x"', {"x": numbers(2, 3)})
     net.forward()
-    assert net.layer.kept is None
+    assert net.layer.saved is None
 
 
 def test_errors_name_the_layer():

@@ -93,7 +93,7 @@ def test_a_dim_of_0_without_an_axis_to_copy_is_refused():
     ((2, 6), (5, -1), "", "12 elements of (2, 6)", 5),
     ((2, 6), (0, -1, 4), "", "12 elements of (2, 6)", 8),
     ((2, 6), (-1, 4), "axis: 1", "6 elements of (6,)", 4),
-    ((0, 6), (0, -1), "", "0 elements of (0, 6)", 0),
+    ((2, 0), (-1, 0), "num_axes: 1", "2 elements of (2,)", 0),
 ])
 def test_an_axis_that_cannot_be_inferred_is_refused(shape, dims, fields, expected, given):
     assert refusal(layer(dims, fields), {"x": numbers(*shape)}) == (
@@ -101,8 +101,11 @@ def test_an_axis_that_cannot_be_inferred_is_refused(shape, dims, fields, expecte
         f"got {list(dims)}, which give {given}.")
 
 
-def test_a_batch_may_be_empty():
-    check_layer(layer((3, -1), "axis: 1"), {"x": numbers(0, 6)}, lambda x: x.reshape(0, 3, 2))
+@pytest.mark.parametrize("dims, fields, shape", [
+    ((3, -1), "axis: 1", (0, 3, 2)), ((0, -1), "", (0, 6)), ((0, 2, -1), "", (0, 2, 3)),
+    ((-1, 0), "", (0, 6)), ((-1, 3), "", (0, 3)), ((0, 0, -1), "", (0, 6, 1))])
+def test_a_batch_may_be_empty(dims, fields, shape):
+    check_layer(layer(dims, fields), {"x": numbers(0, 6)}, lambda x: x.reshape(shape))
 
 
 @pytest.mark.parametrize("dims, fields, shape", [

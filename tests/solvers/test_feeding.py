@@ -7,8 +7,9 @@ import pytest
 
 import minicaffe as caffe
 from minicaffe.backend import cpu
+from minicaffe.data import Batches, Dataset, Transform
 from minicaffe.errors import NetError
-from minicaffe.proto import SolverParameter, wire
+from minicaffe.proto import SolverParameter, TransformationParameter, wire
 from minicaffe.proto.text import parse_text
 from minicaffe.solvers import Solver
 from minicaffe.solvers.nets import solver_param
@@ -79,11 +80,35 @@ def test_the_mean_file_is_found_beside_the_solver(tmp_path, caplog):
 
 def test_the_transform_of_phase_test_can_be_read(tmp_path):
     transform = solver_of(tmp_path).transforms["data"]
-    assert transform.phase == caffe.TEST and not transform.param.mirror
+    assert not transform.param.mirror
     numpy.testing.assert_allclose(transform.mean, TRAINING[0].mean(axis=0), rtol=1e-6)
-    transform = solver_of(tmp_path, tested=False).transforms["data"]
-    assert transform.phase == caffe.TEST and transform.param.mirror and not transform.random
+    assert solver_of(tmp_path, tested=False).transforms["data"].param.mirror
     assert Solver(plain(), data=None).transforms == {}
+
+
+def test_a_transform_for_training_draws_nothing_when_it_tests(tmp_path):
+    drawing = Transform(TransformationParameter(crop_size=6, mirror=True, scale=0.02))
+    sources = [Batches({"data": x, "label": y}, batch_size=5, transforms={"data": drawing})
+               for x, y in (TRAINING, TESTING)]
+    solver = solver_of(tmp_path, data=sources[0], test_data=sources[1])
+    scores = [solver.test() for _ in range(3)]  # two rounds each
+    assert scores[0] == scores[1] == scores[2]
+    tested = solver.test_nets[0]
+    tested.tick = 1
+    tested.forward_pass()
+    assert (tested.blobs["data"].data == TESTING[0][5:10, :, 1:7, 1:7] * numpy.float32(0.02)).all()
+    seen = []
+    for solver.net.tick in (0, 10):  # the same samples
+        solver.net.forward_pass()
+        seen.append(solver.net.blobs["data"].data.copy())
+    assert (seen[0] != seen[1]).any()
+
+
+def test_a_data_set_is_learned_and_tested(tmp_path):
+    solver = solver_of(tmp_path, data=Dataset(*TRAINING, *TESTING), test_data=None)
+    solver.step(60)
+    assert solver.test()["accuracy"] == 1
+    assert solver.test_nets[0].source.length == 13 and solver.net.source.length == 50
 
 
 def plain():
@@ -147,8 +172,8 @@ def test_iterations_of_several_passes_see_other_windows_in_each(tmp_path):
 
 def test_without_data_a_data_layer_says_what_takes_its_place(tmp_path):
     with pytest.raises(NetError, match=r"layer 'd': expected a layer type that this version has, "
-                       r"got Caffe's 'Data'. Hint: Solver\(..., data=\(x, y\)\) or train.py --data "
-                       "takes its place"):
+                       r"got Caffe's 'Data'. Hint: Solver\(..., data=\(x, y\), test_data="
+                       r"\(x, y\)\) or train.py --data takes its place"):
         solver_of(tmp_path, data=None)
     (tmp_path / "net.prototxt").write_text(NET)
     with pytest.raises(NetError, match="takes its place"):

@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -12,13 +13,29 @@ from pathlib import Path
 import numpy
 import pytest
 
-from minicaffe.errors import TrainingError, WeightsError
+from minicaffe.errors import FileFormatError, TrainingError, WeightsError
 from minicaffe.proto import SolverParameter, wire
+from minicaffe.proto.text import parse_text
+from minicaffe.solvers import Checkpoints, Solver
 
 from .common import digits_solver, equal_bits, weights
 
 ROOT = Path(__file__).parent.parent.parent
 HDF5 = SolverParameter.HDF5
+
+SMALL = """
+base_lr: 0.01 lr_policy: "fixed" max_iter: 60 random_seed: 3
+test_iter: 2 test_interval: 5 snapshot: 6
+net_param {
+  layer { name: "in" type: "Input" top: "x" top: "y"
+    input_param { shape { dim: 16 dim: 6 } shape { dim: 16 } } }
+  layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+    inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+  layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "y" top: "loss" }
+  layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "y" top: "accuracy"
+    include { phase: TEST } }
+}
+"""
 
 
 @pytest.mark.parametrize("device", ["numpy", "cpu"])
@@ -59,6 +76,77 @@ def test_the_position_in_the_test_data_is_resumed(tmp_path):
     assert second.test() == first.test()
 
 
+def test_a_training_resumed_from_within_a_test_equals_one_that_never_stopped(tmp_path):
+    rng = numpy.random.default_rng(0)
+    x = rng.normal(size=(200, 6)).astype("f4")
+    test_x = rng.normal(size=(50, 6)).astype("f4")
+    test_y = test_x[:, 0] + rng.normal(size=50) > 0
+
+    def made(folder):
+        param = parse_text(SMALL, SolverParameter)
+        param.snapshot_prefix = str(tmp_path / folder / "s")
+        solver, tests = Solver(param, data=(x, x[:, 0] > 0), test_data=(test_x, test_y),
+                               device="numpy"), {}
+        solver.listen(lambda event: event["event"] == "test" and
+                      tests.setdefault(event["iteration"], []).append(event["accuracy"]))
+        return solver, tests, Checkpoints(solver, "accuracy")  # it writes in the middle of tests
+    straight, expected, best = made("straight")
+    straight.solve()
+    assert len(set(value for values in expected.values() for value in values)) > 5
+    states = sorted(straight.notes["checkpoints"]["written"])
+    assert {n % 5 for n in states} == {0, 1, 2, 3, 4} and len(states) > 14
+    for n in states:
+        shutil.copytree(tmp_path / "straight", tmp_path / str(n))
+        solver, tests, choice = made(str(n))
+        solver.solve(tmp_path / str(n) / f"s_iter_{n}.solverstate")
+        assert tests == {at: values for at, values in expected.items() if at >= n}
+        assert choice.best == best.best and equal_bits(weights(solver), weights(straight))
+        assert solver.testing.ticks(60) == straight.testing.ticks(60)
+
+
+@pytest.mark.parametrize("stopped_by", ["interrupt", "end"])
+def test_a_test_that_is_repeated_sees_the_same_samples(tmp_path, stopped_by):
+    def made(folder):
+        solver, tests = digits_solver(tmp_path / folder, test_iter=[3, 2], test_interval=4,
+                                      max_iter=12 if folder == "straight" else 8), []
+        solver.listen(lambda event: event["event"] == "test" and tests.append(event))
+        return solver, tests
+    straight, expected = made("straight")
+    straight.solve()
+    solver, tests = made("stopped")
+    if stopped_by == "interrupt":  # in the second net's test at iteration 4
+        passes = []
+        solver.test_nets[1].before_forward(lambda index: index or passes.append(solver.iter))
+        solver.test_nets[1].after_forward(lambda index: setattr(
+            solver, "stop_requested", solver.stop_requested or passes == [0, 0, 4]))
+    solver.solve()
+    at = {"interrupt": 4, "end": 8}[stopped_by]
+    assert solver.iter == at and len(tests) == {"interrupt": 2, "end": 6}[stopped_by]
+    resumed, more = made("resumed")
+    resumed.restore(solver.snapshot())
+    before = len(tests)
+    for each in (solver, resumed):
+        each.param.max_iter = 12
+        each.solve()
+    due = [event for event in expected if event["iteration"] >= at]
+    assert tests[before:] == more == due
+
+
+def test_where_users_test_between_iterations_is_resumed(tmp_path):
+    first = digits_solver(tmp_path, test_iter=[3], test_interval=4)
+    first.step(8)
+    first.test()
+    state, found = first.snapshot(), []
+    second = digits_solver(tmp_path, test_iter=[3], test_interval=4)
+    second.step(8)  # its own place in the test data is forgotten
+    second._test_due()
+    second.restore(state)
+    for solver in (first, second):
+        solver.listen(lambda event: event["event"] == "test" and found.append(event))
+        solver.step(1)
+    assert found[0] == found[1] and first.test_nets[0].tick == second.test_nets[0].tick == 12
+
+
 def test_weights_are_found_beside_the_state_when_both_were_moved(tmp_path):
     old, new = tmp_path / "old", tmp_path / "new"
     solver = digits_solver(old)
@@ -68,6 +156,20 @@ def test_weights_are_found_beside_the_state_when_both_were_moved(tmp_path):
     second = digits_solver(tmp_path)
     second.restore(new / state.name)
     assert equal_bits(weights(solver), weights(second))
+
+
+def test_weights_beside_the_state_come_before_those_where_it_was_written(tmp_path):
+    first = digits_solver(tmp_path / "a")
+    first.step(2)
+    state = Path(first.snapshot())
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    other = digits_solver(tmp_path / "a", random_seed=5)
+    other.step(2)
+    assert Path(other.snapshot()) == state
+    second = digits_solver(tmp_path)
+    second.restore(tmp_path / "copy" / state.name)
+    assert equal_bits(weights(first), weights(second))
+    assert not equal_bits(weights(first), weights(other))
 
 
 def test_missing_weights_are_an_error_unless_some_were_loaded(tmp_path, caplog):
@@ -96,6 +198,33 @@ def test_a_state_of_another_net_changes_nothing(tmp_path):
                                            r"\[\(2, 2\)\]. Hint: is it the state of another net"):
         solver.restore(tmp_path / "x.solverstate")
     assert solver.iter == 0 and equal_bits(before, weights(solver))
+
+
+@pytest.mark.parametrize("notes", ["[1, 2]", "7", "{best", "null"])
+def test_notes_that_are_no_object_are_refused_and_change_nothing(tmp_path, notes):
+    solver = digits_solver(tmp_path)
+    solver.step(2)
+    state = solver.snapshot()
+    wire.write_solverstate(state, wire.read_solverstate(state)._replace(notes=notes))
+    second = digits_solver(tmp_path)
+    before = weights(second)
+    with pytest.raises(FileFormatError) as caught:
+        second.restore(state)
+    assert str(caught.value) == f"{state}: expected notes that are a JSON object, got '{notes}'."
+    assert second.iter == 0 and second.notes == {} and equal_bits(before, weights(second))
+
+
+def test_after_a_state_of_another_place_the_own_last_snapshot_is_written(tmp_path):
+    first = digits_solver(tmp_path / "theirs")
+    first.step(3)
+    state = first.snapshot()
+    second = digits_solver(tmp_path / "ours", max_iter=3)
+    second.solve(state)
+    assert second.last_snapshot == str(tmp_path / "ours" / "snap_iter_3.solverstate")
+    written = Path(second.last_snapshot).stat().st_mtime_ns
+    second.try_snapshot()
+    digits_solver(tmp_path / "ours", max_iter=3).solve(second.last_snapshot)
+    assert Path(second.last_snapshot).stat().st_mtime_ns == written
 
 
 def test_a_full_disk_leaves_the_last_snapshot_and_training_goes_on(tmp_path, monkeypatch, caplog):

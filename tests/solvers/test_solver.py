@@ -205,7 +205,10 @@ def test_mistakes_in_the_solver_are_told(tmp_path):
 def test_a_net_that_nobody_feeds_is_not_trained_on_zeros():
     solver = digits_solver(data=False)
     with pytest.raises(ParameterError, match=r"data for its inputs \['data', 'label'\], got none "
-                                             r"for \['data', 'label'\]. Hint: give the solver d"):
+                                             r"for \['data', 'label'\]. Hint: give the solver "
+                                             r"data=\(x, y\) and test_data=\(x, y\), or write "
+                                             r"solver.net.blobs\[name\].data\[...\] before each "
+                                             r"step\(1\)."):
         solver.step(1)
     assert solver.iter == 0
     solver.net.blobs["data"].data[...] = 1
@@ -215,10 +218,27 @@ def test_a_net_that_nobody_feeds_is_not_trained_on_zeros():
     solver.step(1)
 
 
+@pytest.mark.parametrize("keep", ["all", []])
+def test_a_net_that_nobody_feeds_is_not_tested_on_zeros(keep):
+    solver = digits_solver(data=False, test_iter=[2], test_interval=5, keep=keep)
+    for blob in solver.net.blobs.values() if keep else ():
+        blob.data[...] = 1
+    for call in (solver.test, solver.test_all, lambda: solver.step(1)):
+        with pytest.raises(ParameterError) as caught:
+            call()
+        assert str(caught.value) == (
+            "test net 'digits': expected data for its inputs ['data', 'label'], got none for "
+            "['data', 'label']. Hint: give the solver data=(x, y) and test_data=(x, y), or write "
+            "solver.test_nets[0].blobs[name].data[...] before each test.")
+    for name in ("data", "label"):
+        solver.test_nets[0].blobs[name].data[...] = 1
+    assert math.isfinite(solver.test()["loss"])
+
+
 def test_data_must_fit_the_net():
-    with pytest.raises(ShapeError, match=r"samples of shape \(1, 8, 8\), got \(8, 8\)"):
+    with pytest.raises(ShapeError, match=r"samples of shape \(1, 8, 8\), got \(8, 9\)"):
         solver = digits_solver()
-        solver.net.source.arrays["data"] = numpy.zeros((1438, 8, 8), "f4")
+        solver.net.source.arrays["data"] = numpy.zeros((1438, 8, 9), "f4")
         solver.step(1)
     param = SolverParameter(base_lr=0.1, lr_policy="fixed")
     param.net_param.CopyFrom(digits_solver().net.param)
@@ -250,7 +270,8 @@ def test_test_nets_use_the_weights_that_are_trained():
 
 
 def test_a_test_net_without_passes_or_data_is_refused(tmp_path):
-    with pytest.raises(ParameterError, match="expected test_iter for test net 0, which is fed no "):
+    with pytest.raises(ParameterError, match="expected test_iter for test net 0, which is fed no "
+                       r"data of known length, got none. Hint: or give test_data=\(x, y\)"):
         caffe.get_solver(write(tmp_path, BASICS + "test_interval: 5"))
 
 

@@ -213,7 +213,7 @@ def test_pictures_are_brought_to_the_size_before_the_crop(classify):
     picture.paste(COLOURS["blue"], (4, 4, 12, 12))
     picture.save("frame.png")
     param = parse_text("crop_size: 4", TransformationParameter)
-    weights = save(factor=1, shape=(3, 8, 8), transform=Transform(param, TEST))
+    weights = save(factor=1, shape=(3, 8, 8), transform=Transform(param))
     assert classify("--weights", weights, "frame.png")[1] == ["frame.png: blue 100.0 %"]
     Path("net.prototxt").write_text(NET % "")
     assert classify("--weights", weights, "frame.png", "--model", "net.prototxt"

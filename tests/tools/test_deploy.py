@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from minicaffe import TEST, TRAIN, Net
+from minicaffe import TEST, Net
 from minicaffe.data.transform import Transform
 from minicaffe.errors import NetError, ParameterError
 from minicaffe.proto import NetParameter, TransformationParameter
@@ -223,8 +223,8 @@ def written(folder, text, **options):
     return read_net(f"{stem}_deploy.prototxt").layer[0]
 
 
-def transform(text, mean=None, phase=TRAIN):
-    return Transform(parse_text(text, TransformationParameter), phase, mean)
+def transform(text, mean=None):
+    return Transform(parse_text(text, TransformationParameter), mean)
 
 
 def test_the_deploy_file_is_the_deployed_net(tmp_path):

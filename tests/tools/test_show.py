@@ -254,7 +254,7 @@ def test_a_layer_without_maps_cannot_be_drawn():
 def test_without_pillow_it_says_what_to_install(show, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     assert show("--weights", "mine_iter_1.caffemodel", "-o", "out.png") == (
-        2, [], "MinicaffeError: show: Pillow is not installed. "
+        2, [], "MissingPackageError: pictures: Pillow is not installed. "
         "Hint: pip install 'minicaffe[images]'\n")
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from minicaffe.proto import NetParameter
 from minicaffe.proto.text import read_text
 from minicaffe.tools import models
+from minicaffe.tools.snapshot_folder import SnapshotFolder
 
 from .test_train import accuracy_of, states, train  # noqa: F401  (a fixture)
 
@@ -99,6 +100,15 @@ def test_a_part_is_held_out_to_choose_by_and_the_test_part_is_for_the_end(train)
     assert abs(seen[-1]["accuracy"] * 359 - round(seen[-1]["accuracy"] * 359)) < 1e-3
 
 
+def test_the_last_weights_may_be_the_best(train):  # noqa: F811
+    _, lines, _ = train("--iterations", 70, "--validation", 0.2, "--test-interval", 50,
+                        "--log", "log.jsonl")
+    tests = {event["iteration"]: event["accuracy"] for event in events("log.jsonl")
+             if event["event"] == "test"}
+    assert sorted(tests) == [0, 50, 70] and tests[70] > tests[50]
+    assert f"best accuracy on the validation part: {tests[70]:.4f} at iteration 70" in lines
+
+
 def test_patience_ends_the_training_and_the_best_weights_are_tested(train):  # noqa: F811
     Path("s.prototxt").write_text('base_lr: 0.5 lr_policy: "fixed" test_interval: 10 '
                                   'max_iter: 100000')
@@ -185,19 +195,66 @@ def test_a_resumed_training_with_other_settings_says_so(train, caplog):  # noqa:
     train("--iterations", 10)
     train("--iterations", 20, "--resume")
     assert "other settings" not in caplog.text
-    train("--iterations", 30, "--resume", "--lr", 0.01, "--batch-size", 32, "--validation", 0.2)
+    train("--iterations", 30, "--resume", "--lr", 0.01, "--batch-size", 32)
     assert ("snapshots/digits_iter_20.solverstate: it goes on with other settings: base_lr 0.01, "
-            "was 0.05; batch size 32, was 64; validation 0.2, was 0") in caplog.text
+            "was 0.05; batch size 32, was 64") in caplog.text
 
 
-def test_labels_of_another_training_in_the_same_folder_are_told(train, pictures,  # noqa: F811
-                                                               caplog):
-    train("--data", pictures, "--iterations", 2)
+def test_other_data_or_another_held_out_part_are_no_resuming(train, pictures):  # noqa: F811
+    train("--iterations", 10, "--validation", 0.2)
+    status, _, said = train("--iterations", 20, "--resume")
+    assert status == 2 and ("digits_iter_10.solverstate: expected a state of a training with "
+                            "validation 0, got 0.2. Hint: --validation 0.2, as before.") in said
+    train("--data", pictures, "--iterations", 10)
     (pictures / "left").rename(pictures / "over there")
-    train("--data", pictures, "--iterations", 2)
-    assert ("snapshots/digits_pictures_labels.txt: its classes are another training's, so older "
-            "snapshots in this folder no longer fit it; --snapshot-dir keeps trainings apart"
-            ) in caplog.text
+    status, _, said = train("--data", pictures, "--iterations", 20, "--resume")
+    assert status == 2 and ("3 classes: middle, over there, right), got pictures (48 samples of "
+                            "shape (1, 8, 8), 3 classes: left, middle, right)") in said
+
+
+def test_two_trainings_at_once_do_not_share_names(train, tmp_path):  # noqa: F811
+    folder = SnapshotFolder("snapshots/digits")
+    status, _, said = train("--iterations", 5)
+    assert status == 2 and ("--snapshot-dir: expected a folder in which no other training writes "
+                            "snapshots called 'digits', got 'snapshots', where one does") in said
+    assert train("--iterations", 5, "--snapshot-dir", "other")[0] == 0
+    folder.close()
+    assert train("--iterations", 5)[0] == 0
+    assert not list(Path("snapshots").glob(".*"))
+
+
+def test_what_a_killed_training_left_is_removed(train):  # noqa: F811
+    Path("snapshots").mkdir()
+    names = (".digits_iter_9.caffemodel.0a1b.tmp", "..digits_iter_9.caffemodel.0a.tmp.7b.tmp",
+             ".other_iter_9.caffemodel.0a1b.tmp")
+    for name in names:
+        Path("snapshots", name).touch()
+    train("--iterations", 5)
+    assert [path.name for path in Path("snapshots").glob(".*")] == [names[2]]
+
+
+def test_snapshots_of_an_earlier_training_are_told(train, caplog):  # noqa: F811
+    train("--iterations", 5)
+    assert "earlier training" not in caplog.text
+    train("--iterations", 8)
+    assert "snapshots/digits_iter_5.solverstate: snapshots of an earlier training" in caplog.text
+
+
+@pytest.mark.parametrize("divisor, told", [(255, True), (1, False)])
+def test_samples_that_are_scaled_twice_are_told(train, caplog, divisor, told):  # noqa: F811
+    x = np.random.default_rng(0).integers(0, 255, (40, 1, 8, 8)) / divisor
+    np.savez("mine.npz", x=x, y=np.arange(40) % 2)
+    assert train("--data", "mine.npz", "--iterations", 2)[0] == 0
+    assert ("mine: its samples lie within 0 .. 1 already, and net 'digits' scales them by 0.00391"
+            in caplog.text) == told
+
+
+def test_samples_that_the_net_cannot_take_are_told_with_their_shape(train):  # noqa: F811
+    np.savez("flat.npz", x=np.zeros((40, 64), "uint8"), y=np.arange(40) % 2)
+    status, _, said = train("--data", "flat.npz", "--model", "lenet")
+    assert status == 2 and "The samples of flat have the shape (64,)." in said
+    status, _, said = train("--data", "flat.npz", "--image-size", 8)
+    assert status == 2 and "--image-size: expected pictures by class" in said
 
 
 def test_displays_tell_images_a_second_and_the_time_left(train):  # noqa: F811

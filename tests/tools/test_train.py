@@ -119,11 +119,13 @@ def test_a_missed_target_is_exit_status_3(train):
     (["--resume"], "ParameterError: --resume: expected a state 'snapshots/digits_iter_N.solver"
                    "state', got none. Hint: was it another --snapshot-dir, --model or --data?"),
     (["--log", "nowhere/log"], "ParameterError: --log: expected a file that can be written, got "
-                               "'nowhere/log' (No such file or directory)"),
+                               "'nowhere/log'"),
     (["--plot", "curves.jpg"], "ParameterError: plot: expected a file name that ends in png, svg, "
                                "pdf, got 'curves.jpg'"),
-    (["--plot", "nowhere/x.png"], "ParameterError: plot: expected a folder that is there, got "
-                                  "'nowhere'"),
+    (["--plot", "nowhere/x.png"], "ParameterError: --plot: expected a file that can be written, "
+                                  "got 'nowhere/x.png'"),
+    (["--plot", "x.png", "--log", "x.png"], "ParameterError: --log and --plot: expected two files, "
+                                            "got 'x.png' for both"),
     (["--model", "nett.prototxt"], "MissingFileError: nett.prototxt: no such file. "
                                    "Hint: did you mean 'net.prototxt'?"),
     (["--solver", "none.prototxt"], "MissingFileError: none.prototxt: no such file"),
@@ -148,6 +150,7 @@ def test_mistakes_are_told_in_one_line(train, arguments, message):
     ("--iterations", "abc", "expected a whole number of 1 or more, got 'abc'"),
     ("--lr", "nan", "expected a number of 0 or more, got 'nan'"),
     ("--seed", "9" * 20, "expected a whole number below 2^63"),
+    ("--data", "", "expected a name, got ''"),
     ("--target-accuracy", "97", "expected a share from 0 to 1, such as 0.97, got '97'")])
 def test_numbers_out_of_range_are_refused(train, capsys, option, value, message):
     with pytest.raises(SystemExit) as caught:

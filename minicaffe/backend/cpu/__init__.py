@@ -28,6 +28,8 @@ from .workspace import Workspace, zeros
 
 __all__ = ["CpuBackend", "get_num_threads", "set_num_threads"]
 
+_PRODUCT = 1 / 64  # nanoseconds for one product of a matrix multiplication, and its sum
+
 
 class CpuBackend(Backend):
     """The compiled backend."""
@@ -46,7 +48,7 @@ class CpuBackend(Backend):
             return super().map(function, out, *inputs)
         view = check_sizes(function, outs, inputs)
         with lock:
-            self._loops.map(function, get_num_threads(), view, _flat(outs), _flat(inputs))
+            self._loops.map(function, view, _flat(outs), _flat(inputs))
 
     def sums(self, function: Callable, out, *inputs, accumulate: bool = False) -> None:
         outs = out if isinstance(out, tuple) else (out,)
@@ -63,28 +65,28 @@ class CpuBackend(Backend):
             return super().neighbour_sums(x, out, size, axes)
         with lock:
             if square:
-                neighbours.within(self._workspace, worth(size * x.size), x, out, size)
+                neighbours.within(self._workspace, worth(size * x.size / 16), x, out, size)
             else:
-                neighbours.along(worth(size * x.size), x, out, size, *axes)
+                neighbours.along(worth(size * x.size / 16), x, out, size, *axes)
 
     def uniform(self, key, out) -> None:
         if not _plain(out):
             return super().uniform(key, out)
         with lock:
-            rows.uniform(worth(out.size), key.reshape(-1), out.reshape(-1))
+            rows.uniform(worth(out.size / 2), key.reshape(-1), out.reshape(-1))
 
     def matmul(self, a, b, out, accumulate: bool = False) -> None:
         if not all(_float32(x) and x.size and min(x.strides) >= 0 for x in (a, b, out)):
             return super().matmul(a, b, out, accumulate)
         with lock:
-            gemm.matmul(self._workspace, worth(a.size * out.shape[1]), a, b, out,
+            gemm.matmul(self._workspace, worth(a.size * out.shape[1] * _PRODUCT), a, b, out,
                         bool(accumulate))
 
     def softmax(self, x, y) -> None:
         if not _plain(x, y):
             return super().softmax(x, y)
         with lock:
-            rows.softmax(worth(8 * x.size), x, y)
+            rows.softmax(worth(5 * x.size), x, y)
 
     # ---------------------------------------------------------------------------- convolution
 
@@ -93,7 +95,7 @@ class CpuBackend(Backend):
         if columns is not None or not _plain(x, w, b, y):
             return super().conv_forward(x, w, b, y, window, group, slope, columns)
         with lock:
-            convolution.forward(self._workspace, worth(y.size * w[0].size), x, w, b, y,
+            convolution.forward(self._workspace, worth(y.size * w[0].size * _PRODUCT), x, w, b, y,
                                 window, group, slope)
 
     def conv_backward_weight(self, x, dy, dw, db, window: Window, group: int,
@@ -101,21 +103,21 @@ class CpuBackend(Backend):
         if columns is not None or dw is None or not _plain(x, dy, dw, db):
             return super().conv_backward_weight(x, dy, dw, db, window, group, columns)
         with lock:
-            convolution.backward_weight(self._workspace, worth(dy.size * dw[0].size),
+            convolution.backward_weight(self._workspace, worth(dy.size * dw[0].size * _PRODUCT),
                                         x, dy, dw, db, window, group)
 
     def conv_backward_data(self, dy, w, dx, window: Window, group: int) -> None:
         if not _plain(dy, w, dx):
             return super().conv_backward_data(dy, w, dx, window, group)
         with lock:
-            convolution.backward_data(self._workspace, worth(dy.size * w[0].size),
+            convolution.backward_data(self._workspace, worth(dy.size * w[0].size * _PRODUCT),
                                       dy, w, dx, window, group)
 
     def direct_forward(self, x, w, b, y, window: Window, group: int) -> None:
         if x.ndim != 4 or not _plain(x, w, b, y):
             return super().direct_forward(x, w, b, y, window, group)
         with lock:
-            direct.forward(worth(y.size * w[0].size), x, w,
+            direct.forward(worth(2 * y.size * w[0].size), x, w,
                            zeros(len(w)) if b is None else b.reshape(-1), y,
                            window.stride, window.pad, window.dilation, group)
 
@@ -123,7 +125,7 @@ class CpuBackend(Backend):
         if x.ndim != 4 or dw is None or not _plain(x, dy, dw):
             return super().direct_backward_weight(x, dy, dw, db, window, group)
         with lock:
-            direct.backward_weight(worth(dy.size * dw[0].size), x, dy, dw,
+            direct.backward_weight(worth(2 * dy.size * dw[0].size), x, dy, dw,
                                    window.stride, window.pad, window.dilation, group)
         if db is not None:
             super().direct_backward_weight(x, dy, None, db, window, group)
@@ -132,7 +134,7 @@ class CpuBackend(Backend):
         if dx.ndim != 4 or not _plain(dy, w, dx):
             return super().direct_backward_data(dy, w, dx, window, group)
         with lock:
-            direct.backward_data(worth(dy.size * w[0].size), dy, w, dx,
+            direct.backward_data(worth(2 * dy.size * w[0].size), dy, w, dx,
                                  window.stride, window.pad, window.dilation, group)
 
     # -------------------------------------------------------------------------------- pooling

@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 import numpy
 
-from .formulas import fingerprint, identity, scalar
+from .formulas import fingerprint, identity, nanoseconds, scalar
 from .jit import compiled, from_text
 from .shares import shared
 from .threads import worth
 
-CHUNK = 4096  # elements: what one thread takes at least, and what is too little for two
+CHUNK = 4096  # elements: what one thread takes at least
 
 # Indices are unsigned: a signed one may count from an array's end, and loops over such are slow.
 _MAP = """
@@ -140,18 +140,18 @@ class Loops:
     """
 
     def __init__(self):
-        self._loops: dict[tuple, Callable] = {}
+        self._loops: dict[tuple, tuple[Callable, float]] = {}
 
-    def map(self, function: Callable, threads: int, view: tuple[int, int, int], outs: tuple,
-            inputs: tuple) -> None:
+    def map(self, function: Callable, view: tuple[int, int, int], outs: tuple, inputs: tuple
+            ) -> None:
         """Set the flat float32 arrays ``outs`` to the function's values at ``inputs``, whose sizes
         have been checked, and which are seen as ``view``, (outer, C, inner).
         """
         channels, length, of_channel = _rows(view)
         size = outs[0].size
         kinds, given = _kinds(inputs, size, of_channel, outs)
-        made = self._of(loop, function, kinds, len(outs))
-        made(threads if size > CHUNK else 1, channels, length, *outs, *given)
+        made, cost = self._of(loop, function, kinds, len(outs))
+        made(worth(size * cost), channels, length, *outs, *given)
 
     def sums(self, function: Callable, workspace, view: tuple[int, int, int], outs: tuple,
              inputs: tuple, accumulate: bool) -> None:
@@ -159,21 +159,24 @@ class Loops:
         channels, length, of_channel = _rows(view)
         size, columns = inputs[0].size, of_channel == "column"
         kinds, given = _kinds(inputs, size, of_channel)
-        made = self._of(sums_loop, function, kinds, len(outs), columns)
-        blocks = max(1, min(size // (4 * CHUNK), 64, view[0] * -(-view[2] // CHUNK)))
+        made, cost = self._of(sums_loop, function, kinds, len(outs), columns)
+        # by the shape alone; for many channels few, or their sums would outgrow the input
+        blocks = max(1, min(size // (4 * CHUNK), 64,
+                            view[0] * -(-view[2] // CHUNK)))
         count = len(outs) * blocks * outs[0].size
         sums = workspace.floats("sums", 2 * count)[:2 * count].view(numpy.float64)
         sums = sums.reshape(len(outs), blocks, outs[0].size)
-        made(worth(size), channels, length, sums, *given)
+        made(worth(size * cost), channels, length, sums, *given)
         for partial, out in zip(sums, outs):
             _finish(partial, out, accumulate)
 
-    def _of(self, maker: Callable, function: Callable, *form):
+    def _of(self, maker: Callable, function: Callable, *form) -> tuple[Callable, float]:
+        """The loop that ``maker`` makes, and about how long it takes for one element."""
         key = (maker.__name__, identity(function), *form)
-        made = self._loops.get(key)
-        if made is None:
-            made = self._loops[key] = maker(function, *form)
-        return made
+        known = self._loops.get(key)
+        if known is None:
+            known = self._loops[key] = maker(function, *form), nanoseconds(function)
+        return known
 
 
 def _rows(view: tuple[int, int, int]) -> tuple[int, int, str]:

@@ -20,7 +20,7 @@ log = logging.getLogger("minicaffe")
 # An empty parallel region costs 2 us under OpenMP, 76 us under workqueue and 200 us under TBB.
 _LAYERS = ["omp", "tbb", "workqueue"]
 
-_FEW = 20_000  # operations: about what one thread does while others wake up
+_ALONE = 20_000  # nanoseconds: a thread that sleeps takes half of it, or more, to wake up
 
 
 class _Lock:
@@ -61,9 +61,10 @@ def get_num_threads() -> int:
     return _count
 
 
-def worth(operations: int) -> int:
-    """How many threads to use for so many operations: for few of them, one."""
-    return get_num_threads() if operations >= _FEW else 1
+def worth(nanoseconds: float) -> int:
+    """How many threads to use for work that takes one thread about so long: for short work, one.
+    """
+    return get_num_threads() if nanoseconds >= _ALONE else 1
 
 
 def set_num_threads(count: int) -> None:

@@ -7,7 +7,7 @@ import os
 
 import numpy
 
-from ..errors import FileFormatError, MinicaffeError, ParameterError
+from ..errors import FileFormatError, MinicaffeError, MissingPackageError, ParameterError
 from ..proto.files import existing_file
 from .files import reading
 
@@ -19,11 +19,7 @@ _TRANSPARENT = ("RGBA", "RGBa", "LA", "La", "PA")
 _GREY = ("1", "L", "LA", "La")
 
 
-class MissingPackageError(MinicaffeError, ImportError):
-    """An optional package that is needed for what was asked and is not installed."""
-
-
-def read_picture(path: str | os.PathLike, channels: int, height: int, width: int) -> numpy.ndarray:
+def read_image(path: str | os.PathLike, channels: int, height: int, width: int) -> numpy.ndarray:
     """The picture of a file as uint8 (C, H, W): 1 channel is grey, 3 are B, G, R.
 
     See ``decode`` for how it is brought to that size.
@@ -60,7 +56,7 @@ def decode(data: bytes, where: str, size: tuple[int, int, int] | None = None) ->
     Errors: FileFormatError, naming ``where``, for anything else than a whole picture of at most
     PIXELS pixels; MissingPackageError without Pillow.
     """
-    pillow = _pillow()
+    pillow = import_pillow()
     if not data:
         raise FileFormatError(where, "a picture", "an empty file", _REMOVE)
     try:
@@ -85,7 +81,8 @@ def decode(data: bytes, where: str, size: tuple[int, int, int] | None = None) ->
                               _REMOVE) from error
 
 
-def _pillow():
+def import_pillow():
+    """Pillow's module Image.  Errors: MissingPackageError where it is not installed."""
     try:
         from PIL import Image
     except ImportError:

@@ -1,0 +1,98 @@
+"""The options of ``minicaffe train``, and what their values may be."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+
+
+def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The options of this command."""
+    _say_what(parser.add_argument_group("what to train").add_argument)
+    _say_how(parser.add_argument_group(
+        "how to train (default: as the model or solver file says)").add_argument)
+    _say_where(parser.add_argument_group("what comes out").add_argument)
+    return parser
+
+
+def _say_what(add: Callable) -> None:
+    add("--model", type=_text, metavar="NAME|FILE", help="a net of models/ by name, a Python file "
+        "like those, or a prototxt (default: digits)")
+    add("--solver", type=_text, metavar="FILE", help="a solver prototxt; without --model its net "
+        "is trained (default: the model's own settings)")
+    add("--data", type=_text, metavar="DATA", help="what to train on; it takes the place of the "
+        "net's data layers (default: what the model is meant for, else digits)")
+    add("--mirror", action="store_true", help="learn from pictures mirrored at random as well")
+    add("--shift", type=_positive, default=0, metavar="N",
+        help="learn from pictures moved by up to N pixels each way")
+    add("--image-size", type=_size, metavar="HxW", help="bring pictures of your own to this size "
+        "(default: that of the net's input)")
+    add("--weights", type=_text, metavar="FILE", help="start from these weights, a .caffemodel or "
+        ".h5: fine-tuning; layers of another shape start afresh")
+    add("--resume", metavar="FILE", nargs="?", const="", help="go on from this .solverstate, or "
+        "from the newest one of this training")
+
+
+def _say_how(add: Callable) -> None:
+    add("--iterations", type=_positive, metavar="N", help="train for N iterations")
+    add("--batch-size", type=_positive, metavar="N", help="samples an iteration")
+    add("--lr", type=_rate, metavar="X", help="base learning rate")
+    add("--display", type=_positive, metavar="N", help="show the loss every N iterations")
+    add("--test-interval", type=_positive, metavar="N", help="test every N iterations")
+    add("--seed", type=_seed, metavar="N",
+        help="of weights, dropout and the order of the data (else 1)")
+    add("--validation", type=_share, metavar="X", help="hold out this share of the training part: "
+        "the tests meanwhile are of it, and choose the best weights (default: 0, all is trained on "
+        "and the last weights count; 0.1 with --patience)")
+    add("--patience", type=_positive, metavar="N", help="stop after N tests in a row without a "
+        "better one")
+    add("--device", default="cpu", metavar="NAME",
+        help="cpu (compiled by numba) or numpy (the plain reference) (default: cpu)")
+
+
+def _say_where(add: Callable) -> None:
+    add("--snapshot-dir", type=_text, metavar="DIR", help="folder for weights and solver states "
+        "(else snapshots); they are called after the solver file, or else the model, and the data "
+        "where it is not the model's own")
+    add("--snapshot", type=_positive, metavar="N", help="write a snapshot every N iterations, not "
+        "only at the end")
+    add("--keep", type=_positive, metavar="N", help="of the snapshots keep the best and the last N "
+        "(default: 2 with --snapshot or --patience, else all)")
+    add("--log", type=_text, metavar="FILE", help="append what is displayed as JSON lines")
+    add("--plot", type=_text, metavar="FILE", help="draw loss, accuracy and rate into this .png, "
+        ".svg or .pdf")
+    add("--target-accuracy", type=_share, metavar="X", help="exit with status 3 if the test "
+        "accuracy is below X, such as 0.97")
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(text)
+    return int(text)
+
+
+def _sides(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    return _whole(height), _whole(width or height)
+
+
+def _checked(convert: Callable, fits: Callable, expected: str) -> Callable[[str], float]:
+    """What argparse calls for an option's text: its value, if that is one that fits."""
+    def parse(text: str):
+        try:
+            value = convert(text)
+        except ValueError:
+            value = None
+        if value is None or not fits(value):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got '{text}'")
+        return value
+    return parse
+
+
+_text = _checked(str, bool, "a name")
+_positive = _checked(_whole, lambda n: n >= 1, "a whole number of 1 or more")
+_seed = _checked(_whole, lambda n: n < 2**63, "a whole number below 2^63")
+_rate = _checked(float, lambda x: 0 <= x < math.inf, "a number of 0 or more")
+_share = _checked(float, lambda x: 0 <= x <= 1, "a share from 0 to 1, such as 0.97")
+_size = _checked(_sides, lambda size: min(size) >= 1, "a height and width such as 64x48, or one")
