@@ -141,8 +141,9 @@ def _part_folders(files: Folder | Zip, root: str) -> list[str]:
         return [root]
     for test in tests[:1]:
         if not _by_folder(files.names, test):
-            raise FileFormatError(files.where(test[:-1]), "the folders of classes that the training part "
-                                  "has", "none", "put the test pictures into such, or remove it.")
+            raise FileFormatError(files.where(test[:-1]), "the folders of classes that the "
+                                  "training part has", "none", "put the test pictures into such, "
+                                  "or remove it.")
     for other in tests[1:]:
         _log.warning("%s: not used, as '%s' is the test part", files.where(other[:-1]), tests[0])
     return [trains[0], *tests[:1]]

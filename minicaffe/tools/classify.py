@@ -58,34 +58,41 @@ def run(options: argparse.Namespace) -> int:
     """Classify the pictures; returns the exit status."""
     if options.top < 1:
         raise ParameterError("--top", "a whole number of 1 or more", options.top)
-    classifier = Classifier(options)
+    classifier = Classifier(trained.from_options(options), options.labels)
     status = 0
     for path, result in classifier.classify(_paths(options.pictures)):
         if isinstance(result, Exception):
             print(f"{type(result).__name__}: {result}", file=sys.stderr, flush=True)
             status = 2
         else:
-            print(classifier.told(path, result), flush=True)
+            print(classifier.told(path, result, options.top, options.json), flush=True)
     return status
 
 
 class Classifier:
     """A trained net that tells classes of pictures.
 
+    Args:
+        net: the net.
+        labels: a file with the name of a class a line; default: the one beside the weights, or
+            numbers for names.
+
+    Attributes:
+        classes: the name of each class.  unit: "probability", or "score" of a net without such.
+
     Errors: those of ``TrainedNet``; NetError for a net that does not give a score to each class;
     FileFormatError for names of classes that are not as many as these.
     """
 
-    def __init__(self, options: argparse.Namespace):
-        self._trained = trained.TrainedNet(options)
-        self._output, self._unit = _output(self._trained.net)
-        self._top, self._json = options.top, options.json
+    def __init__(self, net: trained.TrainedNet, labels: str | None = None):
+        self._trained = net
+        self._output, self.unit = _output(self._trained.net)
         blob = self._trained.net.device_blobs[self._output]
         if blob.count != blob.shape[1]:
             raise NetError(f"net '{self._trained.net.name}'", "a score for each class of a "
                            f"picture in '{self._output}'", f"the shape {blob.shape}",
                            "is the picture larger than those the net was trained with?")
-        self.classes = _classes(options, blob.count)
+        self.classes = _classes(net.weights, labels, blob.count)
 
     def classify(self, paths: Sequence[Path]) -> Iterator[tuple[Path, numpy.ndarray | Exception]]:
         """For each picture the scores of all classes, or the error that kept it from being read."""
@@ -107,14 +114,14 @@ class Classifier:
         except (MinicaffeError, OSError) as error:
             return error
 
-    def told(self, path: Path, scores: numpy.ndarray) -> str:
-        """The line that is printed for a picture."""
-        best = numpy.argsort(-scores, kind="stable")[:self._top].tolist()
-        if self._json:
+    def told(self, path: Path, scores: numpy.ndarray, top: int, as_json: bool) -> str:
+        """The line that is printed for a picture: its ``top`` best classes."""
+        best = numpy.argsort(-scores, kind="stable")[:top].tolist()
+        if as_json:
             return json.dumps({"picture": str(path), "classes": [
-                {"class": self.classes[k], "index": k, self._unit: float(scores[k])}
+                {"class": self.classes[k], "index": k, self.unit: float(scores[k])}
                 for k in best]})
-        if self._unit == "score":
+        if self.unit == "score":
             told = [f"{self.classes[k]} {scores[k]:.4g}" for k in best]
         else:  # classes that would be told as 0.0 % only if nothing else is
             best = [k for k in best if scores[k] >= 0.0005] or best
@@ -134,17 +141,17 @@ def _output(net) -> tuple[str, str]:
     return found[0], unit
 
 
-def _classes(options, count: int) -> list[str]:
+def _classes(weights, labels: str | None, count: int) -> list[str]:
     """The names of the classes; "class 3" where nobody tells them.
 
     Errors: FileFormatError for another number of names; what train wrote may be fewer, as a net
     may have scores to spare.
     """
-    path = Path(f"{trained.stem_of(options.weights)}_labels.txt")
-    if options.labels:
-        path = existing_file(options.labels)
+    path = Path(f"{trained.stem_of(weights)}_labels.txt")
+    if labels:
+        path = existing_file(labels)
     names = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
-    if len(names) > count or options.labels and len(names) < count:
+    if len(names) > count or labels and len(names) < count:
         raise FileFormatError(str(path), f"a name on a line for each of {count} classes",
                               f"{len(names)} lines")
     return names + [f"class {k}" for k in range(len(names), count)]

@@ -119,7 +119,7 @@ def _maps(options) -> list[Strip]:
 
     Errors: ParameterError for an unknown layer, or one that makes no maps.
     """
-    net = trained.TrainedNet(options, keep="all")
+    net = trained.from_options(options, keep="all")
     net.forward([net.read(options.picture)])
     return blobs_seen(net.net, options.layer)
 

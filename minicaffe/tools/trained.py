@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,10 +39,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                       "width, such as 3x224x224, or HxW: pictures are brought to it")
     seen.add_argument("--mean", metavar="FILE|VALUES", help="what is subtracted: a mean picture, "
                       ".binaryproto or .npy, or a number for each channel, such as 104,117,123")
-    seen.add_argument("--scale", type=float, metavar="X", help="what pixels, 0 to 255, are "
+    seen.add_argument("--scale", type=_scale, metavar="X", help="what pixels, 0 to 255, are "
                       "multiplied with")
     net.add_argument("--device", default="cpu", metavar="NAME",
                      help="cpu (compiled by numba) or numpy (the plain reference) (default: cpu)")
+
+
+def from_options(options: argparse.Namespace, keep: str | Sequence[str] = ()) -> TrainedNet:
+    """The net that the options of ``add_options`` say."""
+    return TrainedNet(options.weights, options.model, image_size=options.image_size or (),
+                      mean=options.mean, scale=options.scale, device=options.device, keep=keep)
+
+
+def _scale(text: str) -> float:
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = math.nan
+    if not math.isfinite(scale):
+        raise argparse.ArgumentTypeError(f"expected a number, got '{text}'")
+    return scale
 
 
 def _size(text: str) -> tuple[int, ...]:
@@ -63,31 +80,39 @@ class TrainedNet:
     """A net with its weights, and how pictures become what it sees.
 
     Args:
-        options: those of ``add_options``.
+        weights: a .caffemodel or .h5.
+        model: a prototxt, or a name of models/; default: the deploy file beside the weights.
+        image_size: (C, H, W) or (H, W) that pictures are brought to; default: as the net says.
+        mean: what is subtracted, as ``--mean`` takes it; scale: what pixels are multiplied with;
+            default: as the net says.
+        device: its name.
         keep: as for ``Net``.
 
     Attributes:
-        net: in phase TEST.  input: the name of its data blob.
+        net: in phase TEST.  input: the name of its data blob.  weights: the path of its weights.
         shape: (C, H, W) of the pictures that it is given, before they are cropped.
 
     Errors: MissingFileError, ParseError, FileFormatError, WeightsError for the files;
     ParameterError where they do not tell what there is to know.
     """
 
-    def __init__(self, options: argparse.Namespace, keep: str | Sequence[str] = ()):
-        existing_file(options.weights)
-        source, folder = _model(options)
-        mean = _mean(options.mean, source, folder)
-        deployed = deploy_net(source, _whole_size(options.image_size, source, mean))
+    def __init__(self, weights: str | Path, model: str | None = None, *,
+                 image_size: Sequence[int] = (), mean: str | None = None,
+                 scale: float | None = None, device: str = "cpu",
+                 keep: str | Sequence[str] = ()):
+        self.weights = existing_file(weights)
+        source, folder = _model(weights, model, image_size)
+        mean = _mean(mean, source, folder)
+        deployed = deploy_net(source, _whole_size(image_size, source, mean))
         layer = data_input(deployed)
         _check_inputs(deployed)
         dims = _dims(layer)
         self.input = layer.top[0]
-        self.shape = self._shape(layer, dims, options.image_size)
-        self.transform = self._transform(layer, dims, mean, options.scale)
+        self.shape = self._shape(layer, dims, image_size)
+        self.transform = self._transform(layer, dims, mean, scale)
         layer.input_param.shape[0].dim[:] = [1, *self.transform.output_shape(self.shape)]
-        self.net = Net(deployed, TEST, keep=keep, device=options.device)
-        self.net.copy_from(options.weights, complete=True)
+        self.net = Net(deployed, TEST, keep=keep, device=device)
+        self.net.copy_from(weights, complete=True)
 
     @staticmethod
     def _shape(layer, dims, image_size) -> tuple[int, ...]:
@@ -128,17 +153,16 @@ class TrainedNet:
 
 # ------------------------------------------------------------------------- what the files tell
 
-def _model(options) -> tuple[NetParameter, Path]:
+def _model(weights, model: str | None, sizes: Sequence[int]) -> tuple[NetParameter, Path]:
     """The net, and the folder its other files lie in."""
-    if options.model is None:
-        path = Path(f"{stem_of(options.weights)}_deploy.prototxt")
+    if model is None:
+        path = Path(f"{stem_of(weights)}_deploy.prototxt")
         if not path.is_file():
             raise ParameterError("--model", "the net of these weights", f"none, as there is no "
                                  f"'{path}'", "give its prototxt, or its name in models/.")
         return read_net(path), path.parent
-    sizes = options.image_size or ()
     fit = {"shape": sizes} if len(sizes) == 3 else {}
-    return models.load(options.model).net(**fit), Path(options.model).parent
+    return models.load(model).net(**fit), Path(model).parent
 
 
 def _mean(given: str | None, source: NetParameter, folder: Path) -> numpy.ndarray | None:

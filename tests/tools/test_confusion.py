@@ -164,3 +164,9 @@ layer { name: "accuracy" type: "Accuracy" bottom: "x" bottom: "y" top: "accuracy
     means, confusion = evaluate(net, 1, "x", "y")
     assert confusion.matrix.tolist() == [[2, 1], [1, 2]]
     assert confusion.accuracy == pytest.approx(means["accuracy"])
+
+
+def test_of_more_classes_than_can_be_counted_the_means_are_told_alone():
+    net = tested(NET.replace("num_output: 3", "num_output: 5000"))
+    means, confusion = evaluate(net, 3, "ip", "y")
+    assert means["loss"] > 0 and confusion is None

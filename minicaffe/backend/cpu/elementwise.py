@@ -161,7 +161,7 @@ class Loops:
         kinds, given = _kinds(inputs, size, of_channel)
         made, cost = self._of(sums_loop, function, kinds, len(outs), columns)
         # by the shape alone; for many channels few, or their sums would outgrow the input
-        blocks = max(1, min(size // (4 * CHUNK), 64,
+        blocks = max(1, min(size // (4 * CHUNK), size // (16 * outs[0].size), 64,
                             view[0] * -(-view[2] // CHUNK)))
         count = len(outs) * blocks * outs[0].size
         sums = workspace.floats("sums", 2 * count)[:2 * count].view(numpy.float64)
