@@ -18,7 +18,7 @@ from numpy import (  # noqa: F401  (offered to layers, which import no array lib
     maximum,
     minimum,
     multiply,
-    positive,
+    positive,  # x itself
     power,
     sign,
     sqrt,
