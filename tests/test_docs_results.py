@@ -27,6 +27,10 @@ def test_the_accuracies_are_those_of_the_logs(name):
         assert re.search(rf"\b{100 * value:.2f}\b", section), value
 
 
+def test_nothing_is_left_to_be_filled_in():
+    assert not re.search(r"\b[A-Z]+_[A-Z]+\b", TEXT.replace("MINICAFFE_DATA", ""))
+
+
 def test_every_figure_is_there():
     for figure in re.findall(r"\]\((\S+)\)", TEXT):
         assert (DOCS / figure).is_file(), figure

@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 
 import minicaffe
+from minicaffe import layer
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.S | re.M)
@@ -72,6 +73,13 @@ def test_the_other_commands_have_such_options():
         parser = argparse.ArgumentParser()
         importlib.import_module(f"minicaffe.tools.{name}").add_options(parser)
         parser.parse_args(arguments)
+
+
+def test_it_counts_the_layer_types():
+    minicaffe.layer_type_list()
+    own = [name for name, cls in layer._types.items()
+           if cls.__module__.startswith("minicaffe.layers.")]
+    assert f"{len(own)} layer types" in README
 
 
 def test_every_document_it_names_is_there():

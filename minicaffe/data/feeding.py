@@ -28,10 +28,11 @@ class Feeder:
     """Feeds the nets of a solver: training data to the net that learns, test data to the others.
 
     Args:
-        data, test_data: arrays, by name in a dict or in the order of ``input_tops``; a ``Batches``,
-            which brings the transforms that the net asks for; a ``Dataset``, of which each takes
-            its part, and the test nets take theirs unless ``test_data`` says otherwise; another
-            source, for nets whose inputs are Input layers; or None.
+        data, test_data: one of
+            arrays, by name in a dict, or in the order of ``input_tops``;
+            a ``Batches``, which brings the transforms that the net asks for;
+            a ``Dataset``: each net takes its part, unless ``test_data`` says otherwise;
+            another source, for nets whose inputs are Input layers; None.
     """
 
     def __init__(self, data=None, test_data=None):

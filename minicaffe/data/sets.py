@@ -28,8 +28,8 @@ RECOGNISED = ("a folder with MNIST's idx files (train-images-idx3-ubyte.gz, ...)
 def open_dataset(spec: str | os.PathLike, size: tuple[int, int, int] | None = None) -> Dataset:
     """The data set of a name, or at a path.
 
-    A name (digits, mnist, fashion-mnist, cifar10) is looked for in the folder that the environment
-    variable MINICAFFE_DATA names, then in the cache folder, and else downloaded into that.
+    A name is looked for in the folder that the environment variable MINICAFFE_DATA names; mnist,
+    fashion-mnist and cifar10 then in the cache folder, and else they are downloaded into that.
 
     Args:
         spec: a name, or the path of what RECOGNISED lists.  ``./mnist`` is a path.
@@ -46,6 +46,9 @@ def open_dataset(spec: str | os.PathLike, size: tuple[int, int, int] | None = No
     if name in DOWNLOADS:
         return _named(name, size)
     if not os.path.lexists(name) and not _looks_like_a_path(name):
+        found = _in_data_folder(name)
+        if found is not None:
+            return _open(found, size, name)
         raise ParameterError("data set", f"one of {', '.join(NAMES)}, or the path of one",
                              f"'{name}'", nearest(name, [*NAMES, *os.listdir()]))
     return _open(existing_path(name), size)

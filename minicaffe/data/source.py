@@ -30,8 +30,8 @@ class Batches:
 
     Args:
         arrays: {blob name: samples (N, ...)}; uint8 stays as it is, all else is kept as float32.
-            ``ImageFolder``, or what else has a shape, the dtype uint8, a length and ``take(rows)``,
-            which two threads may call at once, are not read before their rows are needed.
+            A lazy array such as ``ImageFolder`` is read row by row as needed.  It has a shape, the
+            dtype uint8, a length and ``take(rows)``, which two threads may call at once.
         batch_size: samples a pass; default: the first axis of the net's blobs.
         shuffle: a new order in each epoch, which depends on the net's seed and the epoch alone;
             a batch may reach into the next epoch.  Without it the samples come in order: to a net
@@ -209,7 +209,7 @@ class _Fed:
 
 
 def as_samples(arrays: Mapping[str, object]) -> Arrays:
-    """Samples as they are kept: bytes, also those decoded later, as they are, the rest float32.
+    """Samples as they are kept: uint8 stays uint8, decoded or not; everything else is float32.
 
     Errors: ParameterError for what is no dict of arrays of numbers, and for empty ones; ShapeError
     for arrays of different lengths.

@@ -11,8 +11,8 @@ from ..layer import Layer
 class _Buffered(Layer):
     """A layer with buffers that its backward pass alone needs.
 
-    need_backward: whether its net may run that pass; the net sets it once it is built, and
-        from the first pass on there are no such buffers where it is False.
+    need_backward: whether its net may run that pass; the net sets it once it is built.  Where it is
+        False, these buffers are dropped before the first pass.
     """
 
     need_backward = True
@@ -30,7 +30,7 @@ def with_input(formula: Callable) -> Callable:
 class _SavesInput(_Buffered):
     """A layer whose backward needs x.  In place, where y takes the memory of x, it saves a copy.
 
-    Then, by its ``backward_reads``, it reads the bottom no more.
+    Its ``backward_reads`` then no longer lists the bottom.
     """
 
     in_place = True

@@ -15,6 +15,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from ..errors import FileFormatError
+
 _PACKAGE = "caffe"
 _Field = descriptor_pb2.FieldDescriptorProto
 _LABELS = {
@@ -36,9 +38,17 @@ _SCALARS = {
 
 
 def read_table(name: str) -> Iterator[list[str]]:
-    """The rows of a table of this folder, without its header, each a list of its columns."""
-    lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
-    return (line.split("\t") for line in lines[1:])
+    """The rows of a table of this folder, without its header, each a list of its columns.
+
+    Errors: FileFormatError for a row with more or fewer columns than the header, naming its line.
+    """
+    path = Path(__file__).with_name(name)
+    header, *rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise FileFormatError(f"{path}:{number}", f"{len(header)} columns between tabs: "
+                                  f"{', '.join(header)}", len(row))
+        yield row
 
 
 def _describe_file() -> descriptor_pb2.FileDescriptorProto:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import ParameterError, expect_known
 from . import snapshots
-from .means import labels
+from .means import output_names
 from .solver import Solver
 
 _log = logging.getLogger("minicaffe")
@@ -125,7 +125,7 @@ def _is_loss(solver: Solver, monitor: str) -> bool:
                              "test_interval in the solver gives one.")
     net = solver.test_nets[0]
     outputs = {label: name for name in net.outputs
-               for label in labels(name, math.prod(net.device_blobs[name].shape))}
+               for label in output_names(name, math.prod(net.device_blobs[name].shape))}
     expect_known(monitor, outputs, "Checkpoints: monitor",
                  f"an output of the test net: {', '.join(net.outputs)}")
     name = outputs[monitor]

@@ -20,7 +20,7 @@ class OutputMeans:
         self._samples += samples
         for name in net.outputs:
             values = net.device_blobs[name].host.data.ravel().tolist()
-            for label, value in zip(labels(name, len(values)), values):
+            for label, value in zip(output_names(name, len(values)), values):
                 self._sums[label] = self._sums.get(label, 0.0) + samples * value
 
     def result(self) -> dict[str, float]:
@@ -28,6 +28,6 @@ class OutputMeans:
         return {label: total / self._samples for label, total in self._sums.items()}
 
 
-def labels(output: str, count: int) -> list[str]:
+def output_names(output: str, count: int) -> list[str]:
     """What the numbers of an output are called: by its name, or ``name[k]`` if it has several."""
     return [output] if count == 1 else [f"{output}[{k}]" for k in range(count)]

@@ -30,10 +30,10 @@ class Solver(metaclass=OfType):
     Args:
         param: a solver prototxt, or the SolverParameter itself.
         data: what the train net's Input and data layers are fed: arrays, by name in a dict or in
-            the order of their tops, which are shuffled and transformed as the layers' own
-            transform_param says; a ``data.Dataset``; or a ``data.Batches``.  A data layer gives
-            its place to an Input.  None: the net's own layers, or who writes into ``net.blobs``,
-            bring the data.
+            the order of their tops; a ``data.Dataset``; or a ``data.Batches``.  Arrays are shuffled
+            anew in each epoch, and transformed by the layers' transform_param.  A data layer
+            becomes an Input.  None: the net's own layers, or who writes into ``net.blobs``, bring
+            the data.
         test_data: the same for the test nets, arrays in order; default: a Dataset's test part.
         keep, device: as for ``Net``.
 

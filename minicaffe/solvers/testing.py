@@ -12,8 +12,8 @@ from .nets import check_fed
 class Testing:
     """Runs the test nets of a solver, and knows where each is in its data: its tick.
 
-    A training that is resumed does the test that fell due at its iteration once more.  So that it
-    sees the same samples then, what belongs into a snapshot are the ticks from before that test.
+    A resumed training repeats the test that falls due at its iteration.  Snapshots therefore hold
+    the ticks from before that test, so that it sees the same samples.
 
     Args:
         test_iter: passes of a test, for each net; data of known length need none.

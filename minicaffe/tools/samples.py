@@ -36,7 +36,7 @@ def open_samples(options, name: str, net: NetParameter) -> Dataset | None:
         raise ParameterError("--data", "a net with a layer that data can be fed to", "none")
     size = _picture_size(sources[0], options.image_size)
     dataset = open_dataset(options.data or name, size=size)
-    if options.image_size and dataset.x.shape[2:] != options.image_size:
+    if options.image_size and dataset.x.shape[2:] != options.image_size[-2:]:
         raise ParameterError("--image-size", "pictures by class, which can be brought to it",
                              f"{dataset.name} of {dataset.x.shape[1:]}")
     _log.info("%s: %d samples to train on, %d to test, %d classes, of shape %s", dataset.name,
@@ -52,14 +52,14 @@ def sources_of(net: NetParameter) -> list[LayerParameter]:
     return [layer for layer in chosen.layer if tops.intersection(layer.top) and not layer.bottom]
 
 
-def _picture_size(layer: LayerParameter, wanted: tuple[int, int] | None
+def _picture_size(layer: LayerParameter, wanted: tuple[int, ...] | None
                   ) -> tuple[int, int, int] | None:
     """(C, H, W) that pictures of a folder are brought to; None: they have one size already."""
     shape = tuple(layer.input_param.shape[0].dim[1:]) if layer.input_param.shape else ()
     channels = shape[0] if len(shape) == 3 else 3
     crop = layer.transform_param.crop_size
     if wanted:
-        return channels, *wanted
+        return (channels, *wanted)[-3:]
     if crop and not layer.transform_param.pad:  # room to cut it out of: 256 for 224, as is usual
         return channels, crop * 8 // 7, crop * 8 // 7
     return shape if len(shape) == 3 else None

@@ -32,7 +32,7 @@ class Training:
     Attributes:
         dataset: what is learned from, and the test part for the end; None where the net's own
             layers bring the data.
-        watch: the output of the test net that tells what is best on the validation part; None
+        monitor: the output of the test net that tells what is best on the validation part; None
             where there is no such part.
         accuracy: the output of the test net that is the accuracy, if any.
         batch_size: samples an iteration.
@@ -40,7 +40,7 @@ class Training:
 
     solver: Solver
     dataset: Dataset | None
-    watch: str | None
+    monitor: str | None
     accuracy: str | None
     batch_size: int
 
@@ -155,13 +155,13 @@ def _training(param: SolverParameter, dataset: Dataset | None, options) -> Train
     if options.target_accuracy is not None and accuracy is None:
         raise ParameterError("--target-accuracy", "a net with an Accuracy layer for phase TEST",
                              "none")
-    watch = (accuracy or _output_of(solver, "Loss")) if share else None
-    if share and watch is None:
+    monitor = (accuracy or _output_of(solver, "Loss")) if share else None
+    if share and monitor is None:
         raise ParameterError("--validation", "a net with an accuracy or a loss to choose by in "
                              "phase TEST", "none")
     fed = next(iter(solver.net.source.arrays)) if dataset else None
     size = solver.net.device_blobs[fed].shape[0] if fed else 1
-    training = Training(solver, dataset, watch, accuracy, size * param.iter_size)
+    training = Training(solver, dataset, monitor, accuracy, size * param.iter_size)
     solver.notes["settings"] = _settings(training, share)
     return training
 

@@ -69,15 +69,15 @@ def _train(training: task.Training, folder: SnapshotFolder, options: argparse.Na
            began: float) -> int:
     solver = training.solver
     keep = options.keep or (2 if options.snapshot or options.patience else None)
-    checkpoints = Checkpoints(solver, training.watch, options.patience, keep)
-    part = "validation" if training.watch else "test"
+    checkpoints = Checkpoints(solver, training.monitor, options.patience, keep)
+    part = "validation" if training.monitor else "test"
     with Report(solver, options.log, options.plot, training.batch_size, part) as report:
         task.begin(training, folder, options)
         unsaved = None
         try:
             with report.progress():
                 solver.solve()
-                if training.watch and solver.iter % solver.param.test_interval and not (
+                if training.monitor and solver.iter % solver.param.test_interval and not (
                         solver.stop_requested):
                     solver.test_all()  # the last weights may be the best
         except SnapshotError as error:
@@ -107,8 +107,8 @@ def _conclude(training: task.Training, checkpoints: Checkpoints, target: float |
     solver = training.solver
     if checkpoints.best:
         iteration, value = checkpoints.best
-        print(f"best {training.watch} on the validation part: {value:.4f} at iteration {iteration}"
-              + (f"; patience ended after iteration {solver.iter}" * checkpoints.out_of_patience))
+        print(f"best {training.monitor} on the validation part: {value:.4f} at iteration "
+              f"{iteration}" + (f"; patience ended after iteration {solver.iter}" * checkpoints.out_of_patience))
         if checkpoints.best_weights:
             solver.net.copy_from(checkpoints.best_weights)
             print(f"tested below: {checkpoints.best_weights}")

@@ -26,8 +26,8 @@ def _say_what(add: Callable) -> None:
     add("--mirror", action="store_true", help="learn from pictures mirrored at random as well")
     add("--shift", type=_positive, default=0, metavar="N",
         help="learn from pictures moved by up to N pixels each way")
-    add("--image-size", type=_size, metavar="HxW", help="bring pictures of your own to this size "
-        "(default: that of the net's input)")
+    add("--image-size", type=_size, metavar="[Cx]HxW", help="bring pictures of your own to this "
+        "size, 1 or 3 channels (default: that of the net's input)")
     add("--weights", type=_text, metavar="FILE", help="start from these weights, a .caffemodel or "
         ".h5: fine-tuning; layers of another shape start afresh")
     add("--resume", metavar="FILE", nargs="?", const="", help="go on from this .solverstate, or "
@@ -59,7 +59,8 @@ def _say_where(add: Callable) -> None:
         "only at the end")
     add("--keep", type=_positive, metavar="N", help="of the snapshots keep the best and the last N "
         "(default: 2 with --snapshot or --patience, else all)")
-    add("--log", type=_text, metavar="FILE", help="append what is displayed as JSON lines")
+    add("--log", type=_text, metavar="FILE", help="append displays, tests and snapshots as "
+        "JSON lines")
     add("--plot", type=_text, metavar="FILE", help="draw loss, accuracy and rate into this .png, "
         ".svg or .pdf")
     add("--target-accuracy", type=_share, metavar="X", help="exit with status 3 if the test "
@@ -72,9 +73,10 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _sides(text: str) -> tuple[int, int]:
-    height, _, width = text.partition("x")
-    return _whole(height), _whole(width or height)
+def _sides(text: str) -> tuple[int, ...]:
+    """(C, H, W), (H, W), or one number for both."""
+    sizes = tuple(map(_whole, text.split("x")))
+    return sizes * 2 if len(sizes) == 1 else sizes
 
 
 def _checked(convert: Callable, fits: Callable, expected: str) -> Callable[[str], float]:
@@ -95,4 +97,5 @@ _positive = _checked(_whole, lambda n: n >= 1, "a whole number of 1 or more")
 _seed = _checked(_whole, lambda n: n < 2**63, "a whole number below 2^63")
 _rate = _checked(float, lambda x: 0 <= x < math.inf, "a number of 0 or more")
 _share = _checked(float, lambda x: 0 <= x <= 1, "a share from 0 to 1, such as 0.97")
-_size = _checked(_sides, lambda size: min(size) >= 1, "a height and width such as 64x48, or one")
+_size = _checked(_sides, lambda size: min(size) >= 1 and len(size) < 4 and size[:-2] in (
+    (), (1,), (3,)), "a size such as 64, 48x64 or 3x48x64")

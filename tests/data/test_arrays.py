@@ -162,3 +162,8 @@ def test_classes_may_be_named(tmp_path):
     path = saved(tmp_path, x_train=pictures(4, 5, 4), y_train=[0, 0, 1, 1], classes=["cat", "dog"],
                  x_test=pictures(1, 5, 4), y_test=[0])
     assert open_arrays(path).classes == ("cat", "dog")
+
+
+def test_the_fifth_that_is_held_out_stays_the_same_in_all_versions(tmp_path):
+    path = saved(tmp_path, x=numpy.arange(20.0).reshape(20, 1), y=[0] * 10 + [1] * 10)
+    assert open_arrays(path).test_x[:, 0].tolist() == [5, 7, 13, 17]

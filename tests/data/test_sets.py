@@ -174,3 +174,9 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
     with without_permission("pets"), pytest.raises(UnreadableFileError,
                                                    match="pets: cannot be read: Permission denied"):
         open_dataset("./pets")
+
+
+def test_any_set_in_the_data_folder_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINICAFFE_DATA", str(tmp_path))
+    numpy.savez(tmp_path / "mine.npz", x=numpy.zeros((4, 2)), y=[0, 1, 0, 1])
+    assert open_dataset("mine").name == "mine"

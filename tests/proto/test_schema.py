@@ -6,7 +6,8 @@ import pickle
 import pytest
 
 from minicaffe import proto
-from minicaffe.proto import caffe_pb2
+from minicaffe.errors import FileFormatError
+from minicaffe.proto import caffe_pb2, schema
 from minicaffe.proto.schema import MESSAGES, is_repeated, param_fields
 
 
@@ -64,6 +65,9 @@ def test_our_own_fields_and_engines_have_numbers_that_caffe_does_not_use():
     assert proto.SolverState.DESCRIPTOR.fields_by_name["random_seed"].number == 50001
     ticks = proto.SolverState.DESCRIPTOR.fields_by_name["test_tick"]
     assert ticks.number == 50002 and is_repeated(ticks)
+    assert proto.SolverState.DESCRIPTOR.fields_by_name["notes"].number == 50003
+    ours = proto.TransformationParameter.DESCRIPTOR.fields_by_name
+    assert (ours["pad"].number, ours["subtract_mean"].number) == (50001, 50002)
     engines = proto.ConvolutionParameter.Engine
     values = [engines.Value(name) for name in ("IM2COL", "DIRECT", "TRANSPOSED", "WINOGRAD")]
     assert values == [101, 102, 103, 104]
@@ -92,3 +96,11 @@ def test_param_fields_are_found_by_layer_type():
     assert found["InnerProduct"] == "inner_product_param"
     assert found["HDF5Data"] == "hdf5_data_param"
     assert "Deconvolution" not in found
+
+
+def test_a_row_of_too_few_columns_is_told_with_its_line(tmp_path, monkeypatch):
+    (tmp_path / "mine.tsv").write_text("a\tb\tc\n1\t2\t3\n1\t2\n")
+    monkeypatch.setattr(schema, "__file__", str(tmp_path / "schema.py"))
+    with pytest.raises(FileFormatError, match=r"mine.tsv:3: expected 3 columns between tabs: a, b, "
+                                              "c, got 2"):
+        list(schema.read_table("mine.tsv"))

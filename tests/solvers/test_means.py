@@ -5,7 +5,7 @@ import pytest
 
 from minicaffe import TEST
 from minicaffe.data import Batches
-from minicaffe.solvers.means import OutputMeans, labels
+from minicaffe.solvers.means import OutputMeans, output_names
 
 
 def test_every_sample_counts_alike(make_net):
@@ -37,4 +37,4 @@ def test_before_the_first_pass_there_is_nothing(make_net):
 
 
 def test_one_number_is_called_like_its_output():
-    assert labels("loss", 1) == ["loss"] and labels("x", 2) == ["x[0]", "x[1]"]
+    assert output_names("loss", 1) == ["loss"] and output_names("x", 2) == ["x[0]", "x[1]"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minicaffe.data import NAMES
 from minicaffe.proto import NetParameter
 from minicaffe.proto.text import read_text
 from minicaffe.tools import models
@@ -274,4 +275,4 @@ def test_every_model_can_be_made_for_other_classes_and_pictures(name):
     outputs = [layer.inner_product_param.num_output for layer in net.layer
                if layer.type == "InnerProduct"]
     assert outputs[-1] == (2 * 40 * 48 if name == "autoencoder" else 7)
-    assert model.solver().max_iter >= 700 and model.data in ("digits", "mnist", "cifar10")
+    assert model.solver().max_iter > 0 and model.data in NAMES
