@@ -1,7 +1,8 @@
 """The data set inside the package: handwritten digits, 8 x 8 pixels, 1,797 of them.
 
 Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
-Repository (1998), doi 10.24432/C50P49, CC BY 4.0.  These are its test file, which scikit-learn has too, split once more here.
+Repository (1998), doi 10.24432/C50P49, CC BY 4.0.  These are its test file, which scikit-learn has
+too, split once more here.
 """
 
 from __future__ import annotations

@@ -34,14 +34,16 @@ def normalized_backward(dy, x, mean, factor, mean_dy, mean_dy_y):
 class BatchNorm(_SavesInput):
     """``y = (x - mean) / sqrt(variance + eps)``, channel by channel; Scale behind it learns more.
 
-    Without ``use_global_stats`` mean and variance are those of the m elements that a channel has in the batch, and
-    ``dx = (dy - mean of dy - y * mean of dy * y) / sqrt(variance + eps)``.  Each pass adds them to
-    the blobs: ``blob = moving_average_fraction * blob + (mean, m / (m - 1) * variance, 1)``.
+    Without ``use_global_stats`` mean and variance are those of the m elements that a channel has in
+    the batch, and ``dx = (dy - mean of dy - y * mean of dy * y) / sqrt(variance + eps)``.  Each
+    pass adds them to the blobs: ``blob = moving_average_fraction * blob +
+    (mean, m / (m - 1) * variance, 1)``.
     With ``use_global_stats`` mean and variance are the first two blobs over the third, 0 before the
     first pass in TRAIN, and ``dx = dy / sqrt(variance + eps)``.
 
     Bottom: x (N, C, ...), or (N,): one channel.  Top: y, the same; may be in place.
-    Params: use_global_stats (true in TEST, false in TRAIN), moving_average_fraction (0.999), eps (1e-5).
+    Params: use_global_stats (true in TEST, false in TRAIN), moving_average_fraction (0.999),
+    eps (1e-5).
     Blobs: sums of means (C,), of variances (C,), of weights (1,).  They are measured, not learned:
     the lr_mult and decay_mult of a net's ``param`` do not apply.
     Source: Ioffe and Szegedy (2015).

@@ -23,9 +23,9 @@ class Report:
     """Listens to a solver.
 
     Args:
-        log: a file to which each display, test, snapshot, restore and the final test are appended,
-            each as a JSON object on a line of its own: ``event``, ``iteration``, its numbers, ``seconds`` since the
-            start; or None.
+        log: a file to which each display, test, snapshot and restore, and the final test, are
+            appended, each as a JSON object on a line of its own: ``event``, ``iteration``, its
+            numbers, ``seconds`` since the start; or None.
         plot: a picture file of the curves, drawn at each snapshot and at the end; or None.  Of a
             resumed training they begin where the log file begins.
         batch_size: samples an iteration, to tell how many a second.

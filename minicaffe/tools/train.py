@@ -107,8 +107,9 @@ def _conclude(training: task.Training, checkpoints: Checkpoints, target: float |
     solver = training.solver
     if checkpoints.best:
         iteration, value = checkpoints.best
+        ended = f"; patience ended after iteration {solver.iter}"
         print(f"best {training.monitor} on the validation part: {value:.4f} at iteration "
-              f"{iteration}" + (f"; patience ended after iteration {solver.iter}" * checkpoints.out_of_patience))
+              f"{iteration}{ended * checkpoints.out_of_patience}")
         if checkpoints.best_weights:
             solver.net.copy_from(checkpoints.best_weights)
             print(f"tested below: {checkpoints.best_weights}")
