@@ -1,9 +1,13 @@
 """What the tests of the core share: nets from a few lines of prototxt."""
 
 import os
+import signal
 
 # NumPy's matrix library waits in a busy loop for threads that another program keeps from running
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for a job in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 

@@ -251,7 +251,10 @@ def test_a_request_to_end_leaves_a_snapshot_and_no_traceback(tmp_path, number):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert "Traceback" not in err and "interrupted: finishing iteration" in err
     last = out.splitlines()[-1]
