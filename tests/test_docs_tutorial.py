@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import importlib.util
 import io
+import logging
 import re
 import shlex
 import shutil
@@ -17,20 +18,23 @@ import pytest
 import minicaffe
 from minicaffe.cli import COMMANDS, main
 from minicaffe.tools import task
+from minicaffe.tools.snapshot_folder import SnapshotFolder
 
 pytest.importorskip("PIL")
 DOCS = Path(__file__).parent.parent / "docs"
 TEXT = (DOCS / "tutorial.md").read_text()
 STORY, MISTAKES = TEXT.split("\n## Mistakes\n")
-SOLVER = re.search(r"^```protobuf\n(.*?)^```$", TEXT, re.S | re.M)[1]
-SCRIPTS = dict(zip(("classify.py", "arrays.py"),
+SCRIPTS = dict(zip(("classify.py", "learn.py", "arrays.py"),
                    re.findall(r"^```python\n(.*?)^```$", TEXT, re.S | re.M), strict=True))
 SMALL = {"--iterations 1000": "--iterations 4", "--iterations 1500": "--iterations 8",
-         "--iterations 20 ": "--iterations 2 ", "max_iter: 3000": "max_iter: 6",
-         "s/3000/200/": "s/max_iter: 6/max_iter: 4/", "s/100/20/": "",
-         "display: 100\ntest_interval: 100": "display: 2\ntest_interval: 2",
+         "--iterations 1700": "--iterations 10", "--iterations 400": "--iterations 4",
+         "--iterations 3000": "--iterations 6 --display 2", "--iterations 20 ": "--iterations 2 ",
+         "--test-interval 100": "--test-interval 2",
+         "--test-interval 20 --display 20": "--test-interval 2 --display 2",
          "draw_shapes.py shapes": "draw_shapes.py shapes --count 10",
          "--count 100": "--count 4", "--count 200": "--count 4"}
+# lines that are the same in small, but for the numbers of samples and iterations
+SAME = "samples to train on|it goes on with other settings|they start afresh|^  true |Error: "
 
 
 def commands(text):
@@ -45,6 +49,12 @@ def small(text):
     return text.replace("minicaffe train", "minicaffe train --batch-size 10")
 
 
+def same_in_small(text):
+    """The lines of an output that do not depend on how much is trained, numbers of it left out."""
+    text = re.sub(r"_iter_\d+|\d+(?= samples)|\d+(?= to test)", "", text)
+    return [line for line in text.splitlines() if re.search(SAME, line)]
+
+
 def load_script():
     spec = importlib.util.spec_from_file_location("draw_shapes", DOCS / "draw_shapes.py")
     module = importlib.util.module_from_spec(spec)
@@ -52,10 +62,22 @@ def load_script():
     return module
 
 
+@contextlib.contextmanager
+def logged_into(out):
+    """Write there what is logged, which pytest keeps from where the command would show it."""
+    handler = logging.StreamHandler(out)
+    logging.getLogger("minicaffe").addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger("minicaffe").removeHandler(handler)
+
+
 def run(command):
-    """Run a line of the tutorial; returns its exit status and what it printed."""
+    """Run a line of the tutorial; returns its exit status and what it printed and logged."""
     program, *arguments = shlex.split(command)
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out), \
+            logged_into(out):
         if program == "minicaffe":
             status = main(arguments)
         elif arguments[0] == "draw_shapes.py":
@@ -80,8 +102,8 @@ def interrupted(monkeypatch):
     """Have the next training met by Ctrl-C while iteration 5 is computed."""
     begin = task.begin
 
-    def begin_with_ctrl_c(training, options):
-        begin(training, options)
+    def begin_with_ctrl_c(training, *others):
+        begin(training, *others)
         solver = training.solver
         solver.add_callback(
             lambda: solver.iter == 5 and signal.raise_signal(signal.SIGINT), lambda: None)
@@ -139,7 +161,6 @@ def test_its_story_runs_through(tmp_path, monkeypatch, interrupted):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     minicaffe.set_device("cpu")
-    Path("shapes.prototxt").write_text(small(SOLVER))
     for line, shown in commands(STORY.split("\n## Pictures\n")[1]):
         stops = "stopped after iteration" in shown
         with interrupted(stops):
@@ -149,6 +170,7 @@ def test_its_story_runs_through(tmp_path, monkeypatch, interrupted):
             assert "stopped after iteration 6; go on with the same options" in printed
         elif line.startswith("minicaffe train"):
             assert "test accuracy = " in printed.splitlines()[-1]
+            assert set(same_in_small(shown)) <= set(same_in_small(printed)), printed
             name_as_in_the_tutorial(printed, shown)
         elif line.startswith(("minicaffe show", "minicaffe plot")):
             assert printed == shown
@@ -164,7 +186,7 @@ def test_its_story_runs_through(tmp_path, monkeypatch, interrupted):
 def assert_same_bits_without_a_stop():
     line = next(line for line, shown in commands(STORY) if "stopped after iteration" in shown)
     run(small(line).replace("--resume", "--snapshot-dir whole"))
-    resumed, whole = (Path(folder, "cifar10_quick_iter_8.caffemodel").read_bytes()
+    resumed, whole = (Path(folder, "cifar10_quick_shapes_iter_8.caffemodel").read_bytes()
                       for folder in ("snapshots", "whole"))
     assert resumed == whole
 
@@ -173,5 +195,10 @@ def assert_mistakes_print_what_it_says():
     for line, shown in commands(MISTAKES):
         if "--lr 1 " in line:  # takes a hundred iterations to go wrong
             continue
-        status, printed = run(line)
-        assert (status, printed) == (2 if line.startswith("minicaffe") else 0, shown)
+        with contextlib.ExitStack() as stack:
+            if "where one does" in shown:
+                stack.callback(SnapshotFolder("snapshots/cifar10_quick_shapes").close)
+            status, printed = run(line)
+        assert status == (2 if line.startswith("minicaffe") else 0)
+        assert same_in_small(printed) == same_in_small(shown), line
+        assert len(printed.splitlines()) == len(shown.splitlines())

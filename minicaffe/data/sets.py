@@ -118,5 +118,5 @@ def _contents(path: Path) -> str:
     if not names:
         return "an empty folder"
     if names[0].lower().endswith(SUFFIXES):
-        return "pictures without folders for their classes; is the folder above meant?"
+        return "pictures without folders for their classes, which the folder above may have"
     return "a folder with " + ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

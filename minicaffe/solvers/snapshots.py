@@ -92,7 +92,7 @@ def _on_host(solver, array) -> numpy.ndarray:
 
 def restore(solver, path: str) -> None:
     """Set a solver back to a state: iteration, history, seed, weights.  All is read, then set."""
-    state = (hdf5.read_solverstate_hdf5 if is_hdf5(path) else wire.read_solverstate)(path)
+    state = _read(path)
     targets = _history_in_order(solver)
     shapes = [tuple(array.shape) for array in state.history]
     wanted = [tuple(array.shape) for array in targets]
@@ -111,6 +111,15 @@ def restore(solver, path: str) -> None:
             net.reseed(state.random_seed)
     solver.testing.go_to(state.test_tick)
     solver.notes = notes
+
+
+def _read(path: str) -> wire.SolverStateFile:
+    return (hdf5.read_solverstate_hdf5 if is_hdf5(path) else wire.read_solverstate)(path)
+
+
+def notes_of(path: str) -> dict[str, object]:
+    """The notes in a solver state.  Errors: FileFormatError for what is none."""
+    return _notes(_read(path).notes, path)
 
 
 def _notes(text: str, path: str) -> dict[str, object]:

@@ -13,7 +13,7 @@ from ..errors import MinicaffeError, ParameterError, ShapeError
 from ..layer import TEST
 from ..net import Net
 from ..proto import NetParameter, SolverParameter, hdf5
-from ..solvers import Solver
+from ..solvers import Solver, snapshots
 from ..solvers.nets import solver_param
 from . import models, plot
 from .confusion import Confusion, evaluate, scores_blob
@@ -140,6 +140,8 @@ def _training(param: SolverParameter, dataset: Dataset | None, options) -> Train
     else:
         # apart from the seed of the training, which a resumed one learns from its state
         learned = dataset.hold_out(share, seed=0) if share else dataset
+        if share:
+            _log.info("%d of them are held out as the validation part", len(learned.test_x))
         dataset = replace(dataset, x=learned.x, y=learned.y)
         _test_everything(param)
         try:
@@ -222,16 +224,16 @@ def begin(training: Training, folder: SnapshotFolder, options) -> None:
 def _resume(solver: Solver, state: str) -> None:
     """Go on from a state.  Errors: ParameterError for one of other data, which would be mixed."""
     settings = solver.notes["settings"]
-    solver.restore(state)
-    if solver.iter >= solver.param.max_iter:
-        raise ParameterError(state, f"a state before iteration {solver.param.max_iter}",
-                             solver.iter, "--iterations N trains on, up to iteration N.")
-    before = {**settings, **solver.notes.get("settings", {})}
+    before = {**settings, **snapshots.notes_of(state).get("settings", {})}
     for name, hint in (("validation", f"--validation {before['validation']}, as before."),
                        ("data", "--weights begins a new training from its weights.")):
         if before[name] != settings[name]:
             raise ParameterError(state, f"a state of a training with {name} {settings[name]}",
                                  before[name], hint)
+    solver.restore(state)
+    if solver.iter >= solver.param.max_iter:
+        raise ParameterError(state, f"a state before iteration {solver.param.max_iter}",
+                             solver.iter, "--iterations N trains on, up to iteration N.")
     other = [f"{name} {value}, was {before[name]}" for name, value in settings.items()
              if before[name] != value]
     if other:

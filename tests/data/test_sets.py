@@ -141,7 +141,8 @@ def test_a_wrong_path_brings_the_nearest_one(tmp_path, monkeypatch, wrong, told)
     ((), "an empty folder"),
     (("1.csv", "2.csv"), "a folder with 1.csv, 2.csv"),
     (("1.csv", "2.csv", "3.csv", "4.csv"), "a folder with 1.csv, 2.csv, 3.csv, ..."),
-    (("1.jpg", "2.jpg"), "pictures without folders for their classes; is the folder above meant?")
+    (("1.jpg", "2.jpg"), "pictures without folders for their classes, which the folder above may "
+                         "have")
 ])
 def test_a_folder_with_nothing_recognised_says_what_is(tmp_path, names, got):
     for name in names:

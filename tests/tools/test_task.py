@@ -1,6 +1,7 @@
 """``train.py`` on other data than the digits, with parts held out, resumed and fine-tuned."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +208,10 @@ def test_other_data_or_another_held_out_part_are_no_resuming(train, pictures):  
     assert status == 2 and ("digits_iter_10.solverstate: expected a state of a training with "
                             "validation 0, got 0.2. Hint: --validation 0.2, as before.") in said
     train("--data", pictures, "--iterations", 10)
+    shutil.copytree(pictures / "left", pictures / "far left")
+    status, _, said = train("--data", pictures, "--iterations", 20, "--resume")
+    assert status == 2 and "4 classes: far left, left, middle, ...), got pictures (48" in said
+    shutil.rmtree(pictures / "far left")
     (pictures / "left").rename(pictures / "over there")
     status, _, said = train("--data", pictures, "--iterations", 20, "--resume")
     assert status == 2 and ("3 classes: middle, over there, right), got pictures (48 samples of "
