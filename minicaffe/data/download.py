@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO
 
 from ..errors import MinicaffeError
+from ..proto.files import try_lock
 
 _log = logging.getLogger("minicaffe")
 TIMEOUT = 30.0  # seconds in which a mirror must say something
@@ -129,27 +129,11 @@ def _alone_in(folder: Path) -> Iterator[None]:
     with _writing(path):
         file = open(path, "ab")
     with file:
-        if not _lock(file):
+        if not try_lock(file):
             _log.warning("data set '%s': another process fetches it, this one waits", folder.name)
-            while not _lock(file):
+            while not try_lock(file):
                 time.sleep(0.1)
         yield
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Lock an open file until it is closed; False while another one has it locked."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:  # some disks on a network have no locks: the check sums are left
-        pass
-    return True
 
 
 def _from_mirrors(remote: Remote, download: Download, folder: Path, timeout: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -72,3 +73,19 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """A binary file to write, which appears at ``path`` only when the block ends well."""
     with atomic_path(path) as target, open(target, "wb") as file:
         yield file
+
+
+def try_lock(file: BinaryIO) -> bool:
+    """Lock an open file until it is closed; False while another one has it locked."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # some disks on a network have no locks: nobody is kept out
+        pass
+    return True

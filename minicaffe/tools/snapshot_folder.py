@@ -9,11 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import ParameterError
-
-try:
-    import fcntl
-except ImportError:  # Windows, where two trainings at once go unnoticed
-    fcntl = None
+from ..proto.files import try_lock
 
 _log = logging.getLogger("minicaffe.train")
 
@@ -46,14 +42,11 @@ class SnapshotFolder:
     def _locked(self) -> BinaryIO:
         """A file that the system holds for this process until it ends, however it does."""
         file = open(self.folder / f".{self.stem}.lock", "ab")
-        if fcntl:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.close()
-                raise ParameterError("--snapshot-dir", f"a folder in which no other training "
-                                     f"writes snapshots called '{self.stem}'", f"'{self.folder}', "
-                                     "where one does", "give another one.") from None
+        if not try_lock(file):
+            file.close()
+            raise ParameterError("--snapshot-dir", "a folder in which no other training writes "
+                                 f"snapshots called '{self.stem}'", f"'{self.folder}', where one "
+                                 "does", "give another one.")
         return file
 
     def close(self) -> None:

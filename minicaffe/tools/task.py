@@ -113,11 +113,11 @@ def _check_outputs(param: SolverParameter, options) -> None:
     """Errors: ParameterError, MinicaffeError for what could not be written after a training."""
     if options.log and options.log == options.plot:
         raise ParameterError("--log and --plot", "two files", f"'{options.log}' for both")
-    for option in ("log", "plot"):
-        path = Path(getattr(options, option) or "_")
-        if not path.parent.is_dir() or not os.access(path if path.exists() else path.parent,
-                                                     os.W_OK) or path.is_dir():
-            raise ParameterError(f"--{option}", "a file that can be written", f"'{path}'")
+    for option, name in (("--log", options.log), ("--plot", options.plot)):
+        path = Path(name or "")
+        written = path if path.exists() else path.parent
+        if name and (path.is_dir() or not os.access(written, os.W_OK)):
+            raise ParameterError(option, "a file that can be written", f"'{path}'")
     if options.plot:
         plot.check_output(options.plot)
     if param.snapshot_format == SolverParameter.HDF5:

@@ -207,7 +207,7 @@ def test_a_process_that_is_killed_lets_the_next_one_in(offered, server):
                           text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         with open(folder / download.LOCK, "ab") as file:
-            assert not download._lock(file)
+            assert not download.try_lock(file)
         holder.kill()
         holder.wait(10)
         fetch("mine")

@@ -281,3 +281,11 @@ def test_every_model_can_be_made_for_other_classes_and_pictures(name):
                if layer.type == "InnerProduct"]
     assert outputs[-1] == (2 * 40 * 48 if name == "autoencoder" else 7)
     assert model.solver().max_iter > 0 and model.data in NAMES
+
+
+def test_a_folder_that_can_only_be_read_is_no_place_for_logs_but_one_to_train_in(
+        train, monkeypatch, tmp_path):  # noqa: F811
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert train("--iterations", 2, "--snapshot-dir", tmp_path / "s")[0] == 0
+    status, _, said = train("--iterations", 2, "--log", "log.jsonl")
+    assert status == 2 and "--log: expected a file that can be written, got 'log.jsonl'" in said
