@@ -153,6 +153,19 @@ def _training(param: SolverParameter, dataset: Dataset | None, options) -> Train
     if not solver.net.loss_weights:
         raise ParameterError(f"net '{solver.net.name}'", "a loss to train it by, such as a layer "
                              "of type SoftmaxWithLoss", "none")
+    accuracy, monitor = _judges(solver, options, share)
+    fed = next(iter(solver.net.source.arrays)) if dataset else None
+    size = solver.net.device_blobs[fed].shape[0] if fed else 1
+    training = Training(solver, dataset, monitor, accuracy, size * param.iter_size)
+    solver.notes["settings"] = _settings(training, share)
+    return training
+
+
+def _judges(solver: Solver, options, share: float) -> tuple[str | None, str | None]:
+    """The outputs of the test net that are the accuracy, and that tell what is best.
+
+    Errors: ParameterError where the options need one that the net does not have.
+    """
     accuracy = _output_of(solver, "Accuracy")
     if options.target_accuracy is not None and accuracy is None:
         raise ParameterError("--target-accuracy", "a net with an Accuracy layer for phase TEST",
@@ -161,11 +174,7 @@ def _training(param: SolverParameter, dataset: Dataset | None, options) -> Train
     if share and monitor is None:
         raise ParameterError("--validation", "a net with an accuracy or a loss to choose by in "
                              "phase TEST", "none")
-    fed = next(iter(solver.net.source.arrays)) if dataset else None
-    size = solver.net.device_blobs[fed].shape[0] if fed else 1
-    training = Training(solver, dataset, monitor, accuracy, size * param.iter_size)
-    solver.notes["settings"] = _settings(training, share)
-    return training
+    return accuracy, monitor
 
 
 def _test_everything(param: SolverParameter) -> None:

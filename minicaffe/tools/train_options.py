@@ -6,6 +6,8 @@ import argparse
 import math
 from collections.abc import Callable
 
+from .values import checked, whole
+
 
 def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The options of this command."""
@@ -67,35 +69,16 @@ def _say_where(add: Callable) -> None:
         "accuracy is below X, such as 0.97")
 
 
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError(text)
-    return int(text)
-
-
 def _sides(text: str) -> tuple[int, ...]:
     """(C, H, W), (H, W), or one number for both."""
-    sizes = tuple(map(_whole, text.split("x")))
+    sizes = tuple(map(whole, text.split("x")))
     return sizes * 2 if len(sizes) == 1 else sizes
 
 
-def _checked(convert: Callable, fits: Callable, expected: str) -> Callable[[str], float]:
-    """What argparse calls for an option's text: its value, if that is one that fits."""
-    def parse(text: str):
-        try:
-            value = convert(text)
-        except ValueError:
-            value = None
-        if value is None or not fits(value):
-            raise argparse.ArgumentTypeError(f"expected {expected}, got '{text}'")
-        return value
-    return parse
-
-
-_text = _checked(str, bool, "a name")
-_positive = _checked(_whole, lambda n: n >= 1, "a whole number of 1 or more")
-_seed = _checked(_whole, lambda n: n < 2**63, "a whole number below 2^63")
-_rate = _checked(float, lambda x: 0 <= x < math.inf, "a number of 0 or more")
-_share = _checked(float, lambda x: 0 <= x <= 1, "a share from 0 to 1, such as 0.97")
-_size = _checked(_sides, lambda size: min(size) >= 1 and len(size) < 4 and size[:-2] in (
+_text = checked(str, bool, "a name")
+_positive = checked(whole, lambda n: n >= 1, "a whole number of 1 or more")
+_seed = checked(whole, lambda n: n < 2**63, "a whole number below 2^63")
+_rate = checked(float, lambda x: 0 <= x < math.inf, "a number of 0 or more")
+_share = checked(float, lambda x: 0 <= x <= 1, "a share from 0 to 1, such as 0.97")
+_size = checked(_sides, lambda size: min(size) >= 1 and len(size) < 4 and size[:-2] in (
     (), (1,), (3,)), "a size such as 64, 48x64 or 3x48x64")

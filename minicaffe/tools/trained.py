@@ -22,6 +22,7 @@ from ..proto.upgrade import read_net, upgrade_net
 from ..proto.wire import read_blob
 from . import models
 from .deploy import data_input, deploy_net, stored_size
+from .values import checked, whole
 
 BATCH = 32  # pictures a pass
 
@@ -51,21 +52,13 @@ def from_options(options: argparse.Namespace, keep: str | Sequence[str] = ()) ->
                       mean=options.mean, scale=options.scale, device=options.device, keep=keep)
 
 
-def _scale(text: str) -> float:
-    try:
-        scale = float(text)
-    except ValueError:
-        scale = math.nan
-    if not math.isfinite(scale):
-        raise argparse.ArgumentTypeError(f"expected a number, got '{text}'")
-    return scale
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(map(whole, re.split("[x,]", text)))
 
 
-def _size(text: str) -> tuple[int, ...]:
-    sizes = re.split("[x,]", text)
-    if len(sizes) not in (2, 3) or not all(size.isdecimal() and int(size) for size in sizes):
-        raise argparse.ArgumentTypeError(f"expected CxHxW, such as 3x224x224, or HxW, got '{text}'")
-    return tuple(map(int, sizes))
+_scale = checked(float, math.isfinite, "a number")
+_size = checked(_sizes, lambda sizes: len(sizes) in (2, 3) and all(sizes),
+                "CxHxW, such as 3x224x224, or HxW")
 
 
 def stem_of(weights: str | Path) -> str:

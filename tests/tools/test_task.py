@@ -14,7 +14,7 @@ from minicaffe.proto.text import read_text
 from minicaffe.tools import models
 from minicaffe.tools.snapshot_folder import SnapshotFolder
 
-from .test_train import accuracy_of, states, train  # noqa: F401  (a fixture)
+from .test_train import accuracy_of, states
 
 DATA_NET = """
 layer { name: "d" type: "Data" top: "data" top: "label" include { phase: TRAIN }
@@ -49,7 +49,7 @@ def events(log):
     return [json.loads(line) for line in Path(log).read_text().splitlines()]
 
 
-def test_a_folder_of_pictures_makes_the_net_for_its_classes(train, pictures):  # noqa: F811
+def test_a_folder_of_pictures_makes_the_net_for_its_classes(train, pictures):
     status, lines, _ = train("--data", pictures, "--iterations", 60, "--batch-size", 16)
     assert status == 0 and accuracy_of(lines) > 0.9
     assert any(line.split()[:2] == ["0", "left"] or line.split()[:1] == ["left"] for line in lines)
@@ -61,13 +61,13 @@ def test_a_folder_of_pictures_makes_the_net_for_its_classes(train, pictures):  #
             if layer.name == "ip2"] == [3]
 
 
-def test_image_size_gives_pictures_and_net_another_size(train, pictures):  # noqa: F811
+def test_image_size_gives_pictures_and_net_another_size(train, pictures):
     assert train("--data", pictures, "--iterations", 5, "--image-size", "12x16")[0] == 0
     deployed = read_text("snapshots/digits_pictures_deploy.prototxt", NetParameter)
     assert list(deployed.layer[0].input_param.shape[0].dim) == [1, 1, 12, 16]
 
 
-def test_data_takes_the_place_of_data_layers(train, pictures):  # noqa: F811
+def test_data_takes_the_place_of_data_layers(train, pictures):
     Path("net.prototxt").write_text(DATA_NET)
     status, lines, _ = train("--model", "net.prototxt", "--data", pictures, "--iterations", 60,
                              "--image-size", "12x15")
@@ -76,7 +76,7 @@ def test_data_takes_the_place_of_data_layers(train, pictures):  # noqa: F811
     assert status == 2 and "Caffe's 'Data'" in said and "--data" in said
 
 
-def test_arrays_of_a_file_are_data_too(train):  # noqa: F811
+def test_arrays_of_a_file_are_data_too(train):
     x = np.random.default_rng(0).integers(0, 255, (40, 1, 8, 8), dtype=np.uint8)
     y = (x[:, 0, 0, 0] > 127).astype(int)
     np.savez("mine.npz", x_train=x[:30], y_train=y[:30], x_test=x[30:], y_test=y[30:])
@@ -84,14 +84,14 @@ def test_arrays_of_a_file_are_data_too(train):  # noqa: F811
     assert status == 0 and accuracy_of(lines) in {k / 10 for k in range(11)}
 
 
-def test_a_net_with_fewer_scores_than_classes_is_refused(train, pictures):  # noqa: F811
+def test_a_net_with_fewer_scores_than_classes_is_refused(train, pictures):
     Path("net.prototxt").write_text(DATA_NET.replace("num_output: 3", "num_output: 2"))
     status, _, said = train("--model", "net.prototxt", "--data", pictures, "--image-size", "8")
     assert status == 2 and ("expected 3 scores or more, one for each class of" in said
                             and "got 2 in blob 'ip'" in said)
 
 
-def test_a_part_is_held_out_to_choose_by_and_the_test_part_is_for_the_end(train):  # noqa: F811
+def test_a_part_is_held_out_to_choose_by_and_the_test_part_is_for_the_end(train):
     status, lines, _ = train("--iterations", 60, "--validation", 0.25, "--snapshot", 20,
                              "--keep", 1, "--log", "log.jsonl")
     assert status == 0
@@ -102,7 +102,7 @@ def test_a_part_is_held_out_to_choose_by_and_the_test_part_is_for_the_end(train)
     assert abs(seen[-1]["accuracy"] * 359 - round(seen[-1]["accuracy"] * 359)) < 1e-3
 
 
-def test_the_last_weights_may_be_the_best(train):  # noqa: F811
+def test_the_last_weights_may_be_the_best(train):
     _, lines, _ = train("--iterations", 70, "--validation", 0.2, "--test-interval", 50,
                         "--log", "log.jsonl")
     tests = {event["iteration"]: event["accuracy"] for event in events("log.jsonl")
@@ -111,7 +111,7 @@ def test_the_last_weights_may_be_the_best(train):  # noqa: F811
     assert f"best accuracy on the validation part: {tests[70]:.4f} at iteration 70" in lines
 
 
-def test_patience_ends_the_training_and_the_best_weights_are_tested(train):  # noqa: F811
+def test_patience_ends_the_training_and_the_best_weights_are_tested(train):
     Path("s.prototxt").write_text('base_lr: 0.5 lr_policy: "fixed" test_interval: 10 '
                                   'max_iter: 100000')
     options = ("--model", "digits", "--solver", "s.prototxt", "--patience", 2, "--keep", 1)
@@ -130,7 +130,7 @@ def test_patience_ends_the_training_and_the_best_weights_are_tested(train):  # n
     assert accuracy_of(again) == accuracy_of(lines)
 
 
-def test_resume_finds_the_newest_state_by_itself(train):  # noqa: F811
+def test_resume_finds_the_newest_state_by_itself(train):
     train("--iterations", 20)
     train("--iterations", 100, "--snapshot-dir", "whole")
     status, lines, _ = train("--iterations", 30, "--resume")
@@ -146,7 +146,7 @@ def test_resume_finds_the_newest_state_by_itself(train):  # noqa: F811
         parts.read_bytes())
 
 
-def test_weights_of_another_number_of_classes_start_the_last_layer_afresh(train,  # noqa: F811
+def test_weights_of_another_number_of_classes_start_the_last_layer_afresh(train,
                                                                           pictures, caplog):
     train("--iterations", 30, "--snapshot-dir", "before")
     status, lines, _ = train("--data", pictures, "--iterations", 40, "--batch-size", 16,
@@ -156,12 +156,12 @@ def test_weights_of_another_number_of_classes_start_the_last_layer_afresh(train,
             "of layer 'ip2' is (10, 64) there, (3, 64) here") in caplog.text
 
 
-def test_the_curves_are_drawn(train):  # noqa: F811
+def test_the_curves_are_drawn(train):
     train("--iterations", 60, "--plot", "curves.svg")
     assert "<svg" in Path("curves.svg").read_text()
 
 
-def test_the_curves_of_a_resumed_training_begin_where_its_log_does(train,  # noqa: F811
+def test_the_curves_of_a_resumed_training_begin_where_its_log_does(train,
                                                                    monkeypatch):
     drawn = []
     monkeypatch.setattr("minicaffe.tools.plot.draw", lambda events, path: drawn.append(
@@ -172,7 +172,7 @@ def test_the_curves_of_a_resumed_training_begin_where_its_log_does(train,  # noq
     assert drawn[0] == [0, 50] and drawn[-1] == [0, 50, 100]
 
 
-def test_curves_that_cannot_be_drawn_do_not_end_a_training(train, caplog,  # noqa: F811
+def test_curves_that_cannot_be_drawn_do_not_end_a_training(train, caplog,
                                                            monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device", "curves.png")
@@ -182,7 +182,7 @@ def test_curves_that_cannot_be_drawn_do_not_end_a_training(train, caplog,  # noq
     assert "No space left on device: 'curves.png'; the curves are not drawn" in caplog.text
 
 
-def test_mirrored_and_shifted_pictures_are_learned_from(train, pictures):  # noqa: F811
+def test_mirrored_and_shifted_pictures_are_learned_from(train, pictures):
     options = ("--data", pictures, "--iterations", 5)
     train(*options, "--snapshot-dir", "plain")
     train(*options, "--snapshot-dir", "moved", "--mirror", "--shift", 2)
@@ -193,7 +193,7 @@ def test_mirrored_and_shifted_pictures_are_learned_from(train, pictures):  # noq
     assert status == 2 and "--shift: expected square pictures that the net does not crop" in said
 
 
-def test_a_resumed_training_with_other_settings_says_so(train, caplog):  # noqa: F811
+def test_a_resumed_training_with_other_settings_says_so(train, caplog):
     train("--iterations", 10)
     train("--iterations", 20, "--resume")
     assert "other settings" not in caplog.text
@@ -202,7 +202,7 @@ def test_a_resumed_training_with_other_settings_says_so(train, caplog):  # noqa:
             "was 0.05; batch size 32, was 64") in caplog.text
 
 
-def test_other_data_or_another_held_out_part_are_no_resuming(train, pictures):  # noqa: F811
+def test_other_data_or_another_held_out_part_are_no_resuming(train, pictures):
     train("--iterations", 10, "--validation", 0.2)
     status, _, said = train("--iterations", 20, "--resume")
     assert status == 2 and ("digits_iter_10.solverstate: expected a state of a training with "
@@ -218,7 +218,7 @@ def test_other_data_or_another_held_out_part_are_no_resuming(train, pictures):  
                             "shape (1, 8, 8), 3 classes: left, middle, right)") in said
 
 
-def test_two_trainings_at_once_do_not_share_names(train, tmp_path):  # noqa: F811
+def test_two_trainings_at_once_do_not_share_names(train, tmp_path):
     folder = SnapshotFolder("snapshots/digits")
     status, _, said = train("--iterations", 5)
     assert status == 2 and ("--snapshot-dir: expected a folder in which no other training writes "
@@ -229,7 +229,7 @@ def test_two_trainings_at_once_do_not_share_names(train, tmp_path):  # noqa: F81
     assert not list(Path("snapshots").glob(".*"))
 
 
-def test_what_a_killed_training_left_is_removed(train):  # noqa: F811
+def test_what_a_killed_training_left_is_removed(train):
     Path("snapshots").mkdir()
     names = (".digits_iter_9.caffemodel.0a1b.tmp", "..digits_iter_9.caffemodel.0a.tmp.7b.tmp",
              ".other_iter_9.caffemodel.0a1b.tmp")
@@ -239,7 +239,7 @@ def test_what_a_killed_training_left_is_removed(train):  # noqa: F811
     assert [path.name for path in Path("snapshots").glob(".*")] == [names[2]]
 
 
-def test_snapshots_of_an_earlier_training_are_told(train, caplog):  # noqa: F811
+def test_snapshots_of_an_earlier_training_are_told(train, caplog):
     train("--iterations", 5)
     assert "earlier training" not in caplog.text
     train("--iterations", 8)
@@ -247,7 +247,7 @@ def test_snapshots_of_an_earlier_training_are_told(train, caplog):  # noqa: F811
 
 
 @pytest.mark.parametrize("divisor, told", [(255, True), (1, False)])
-def test_samples_that_are_scaled_twice_are_told(train, caplog, divisor, told):  # noqa: F811
+def test_samples_that_are_scaled_twice_are_told(train, caplog, divisor, told):
     x = np.random.default_rng(0).integers(0, 255, (40, 1, 8, 8)) / divisor
     np.savez("mine.npz", x=x, y=np.arange(40) % 2)
     assert train("--data", "mine.npz", "--iterations", 2)[0] == 0
@@ -255,7 +255,7 @@ def test_samples_that_are_scaled_twice_are_told(train, caplog, divisor, told):  
             in caplog.text) == told
 
 
-def test_samples_that_the_net_cannot_take_are_told_with_their_shape(train):  # noqa: F811
+def test_samples_that_the_net_cannot_take_are_told_with_their_shape(train):
     np.savez("flat.npz", x=np.zeros((40, 64), "uint8"), y=np.arange(40) % 2)
     status, _, said = train("--data", "flat.npz", "--model", "lenet")
     assert status == 2 and "The samples of flat have the shape (64,)." in said
@@ -263,7 +263,7 @@ def test_samples_that_the_net_cannot_take_are_told_with_their_shape(train):  # n
     assert status == 2 and "--image-size: expected pictures by class" in said
 
 
-def test_displays_tell_images_a_second_and_the_time_left(train):  # noqa: F811
+def test_displays_tell_images_a_second_and_the_time_left(train):
     _, _, said = train("--iterations", 110, "--log", "log.jsonl")
     line = next(line for line in said.splitlines() if line.startswith("iteration 100: "))
     assert "images/s" in line and line.endswith(" left")
@@ -284,7 +284,7 @@ def test_every_model_can_be_made_for_other_classes_and_pictures(name):
 
 
 def test_a_folder_that_can_only_be_read_is_no_place_for_logs_but_one_to_train_in(
-        train, monkeypatch, tmp_path):  # noqa: F811
+        train, monkeypatch, tmp_path):
     monkeypatch.setattr("os.access", lambda path, mode: False)
     assert train("--iterations", 2, "--snapshot-dir", tmp_path / "s")[0] == 0
     status, _, said = train("--iterations", 2, "--log", "log.jsonl")

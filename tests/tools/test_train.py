@@ -24,18 +24,6 @@ layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "acc
 """
 
 
-@pytest.fixture
-def train(tmp_path, monkeypatch, capsys):
-    """Runs train.py in an empty folder; returns (exit status, its lines, what it said aside)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        status = cli.train([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return status, said.out.splitlines(), said.err
-    return run
-
-
 def accuracy_of(lines):
     assert lines[-1].startswith("test accuracy = ")
     return float(lines[-1].removeprefix("test accuracy = "))
