@@ -146,8 +146,8 @@ def test_resume_finds_the_newest_state_by_itself(train):
         parts.read_bytes())
 
 
-def test_weights_of_another_number_of_classes_start_the_last_layer_afresh(train,
-                                                                          pictures, caplog):
+def test_weights_of_another_number_of_classes_start_the_last_layer_afresh(
+        train, pictures, caplog):
     train("--iterations", 30, "--snapshot-dir", "before")
     status, lines, _ = train("--data", pictures, "--iterations", 40, "--batch-size", 16,
                              "--weights", "before/digits_iter_30.caffemodel")
@@ -161,8 +161,7 @@ def test_the_curves_are_drawn(train):
     assert "<svg" in Path("curves.svg").read_text()
 
 
-def test_the_curves_of_a_resumed_training_begin_where_its_log_does(train,
-                                                                   monkeypatch):
+def test_the_curves_of_a_resumed_training_begin_where_its_log_does(train, monkeypatch):
     drawn = []
     monkeypatch.setattr("minicaffe.tools.plot.draw", lambda events, path: drawn.append(
         [event["iteration"] for event in events if event["event"] == "train"]))
@@ -172,8 +171,7 @@ def test_the_curves_of_a_resumed_training_begin_where_its_log_does(train,
     assert drawn[0] == [0, 50] and drawn[-1] == [0, 50, 100]
 
 
-def test_curves_that_cannot_be_drawn_do_not_end_a_training(train, caplog,
-                                                           monkeypatch):
+def test_curves_that_cannot_be_drawn_do_not_end_a_training(train, caplog, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device", "curves.png")
     monkeypatch.setattr("minicaffe.tools.plot.draw", full)
