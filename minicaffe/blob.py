@@ -23,10 +23,21 @@ class Memory:
         self.array = None
         self._copy = None
         self._copy_is_newer = False
+        self._is_cleared = False
 
     def place(self, array) -> None:
         """Live in this array from now on; what was there is forgotten."""
         self.array, self._copy, self._copy_is_newer = array, None, False
+        self._is_cleared = False
+
+    def clear(self) -> None:
+        """Hold zeros from now on; they are written when somebody looks."""
+        self._is_cleared, self._copy_is_newer = True, False
+
+    def overwritten(self) -> bool:
+        """Whether it held cleared zeros; the caller is about to write over all of it."""
+        was, self._is_cleared = self._is_cleared, False
+        return was
 
     def on_device(self, count: int):
         """The device's array, at least ``count`` long; a newer host copy is fetched first."""
@@ -35,6 +46,9 @@ class Memory:
         if self._copy_is_newer:
             self.backend.upload(self._copy, self.array)
             self._copy_is_newer = False
+        if self._is_cleared:
+            self.array[...] = 0
+            self._is_cleared = False
         return self.array
 
     def on_host(self, count: int) -> numpy.ndarray:
@@ -95,6 +109,19 @@ class Blob:
     @diff.setter
     def diff(self, values) -> None:
         self.diff[...] = values
+
+    def clear_diff(self) -> None:
+        """Let the diff be zeros to whoever looks at it next."""
+        self._memory["diff"].clear()
+
+    def diff_to_add_to(self) -> tuple[object, bool]:
+        """The diff, and whether a gradient has to be added to what it holds.
+
+        False: it has just been cleared, and all of it is to be written over.  A large matrix of
+        weights is saved two trips through memory that way.
+        """
+        adds = not self._memory["diff"].overwritten()
+        return self.diff, adds
 
     def _array(self, part: str):
         flat = self._memory[part].on_device(self.count)

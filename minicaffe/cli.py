@@ -14,6 +14,7 @@ from .version import __version__
 
 COMMANDS = {"train": "train a net", "classify": "tell what pictures show, with a trained net",
             "show": "draw a net's filters, or what its layers make of a picture",
+            "summary": "tell what a net's layers make, cost and hold",
             "plot": "draw the curves of trainings"}
 
 

@@ -7,12 +7,13 @@ w.size / w.shape[0]; FAN_OUT w.size / w.shape[1]; AVERAGE their mean.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import numpy
 from numpy.random import Generator
 
 from .errors import MinicaffeError, ParameterError, ShapeError, expect_known
+from .proto import FillerParameter, NetParameter
 
 _fillers: dict[str, Callable] = {}
 
@@ -108,3 +109,18 @@ def _fan(param, shape, where) -> float:
     count = math.prod(shape)
     fan_in, fan_out = count / shape[0], count / shape[1] if len(shape) > 1 else count
     return {0: fan_in, 1: fan_out, 2: (fan_in + fan_out) / 2}[param.variance_norm]
+
+
+def without_fillers(net: NetParameter, layers: Container[str] | None = None) -> NetParameter:
+    """A copy of the net in which the weights of the named layers, or of all, begin as zeros: these
+    take neither time nor, until somebody looks, memory."""
+    plain = NetParameter()
+    plain.CopyFrom(net)
+    for layer in plain.layer:
+        if layers is not None and layer.name not in layers:
+            continue
+        for _, message in layer.ListFields():
+            for field, value in getattr(message, "ListFields", list)():
+                if isinstance(value, FillerParameter):
+                    message.ClearField(field.name)
+    return plain

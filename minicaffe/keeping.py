@@ -39,6 +39,9 @@ class Keeping:
         for name in keep:
             expect_known(name, net.device_blobs, f"net '{net.name}': keep", "names of its blobs")
         self._kept = frozenset(keep) | frozenset(net.inputs) | frozenset(net.outputs)
+        if not self._has_backward:
+            for layer in net.layers:
+                layer.need_backward = False
 
     def place(self) -> None:
         """Share memory between the blobs that are not kept; again if shapes have changed."""
@@ -116,11 +119,8 @@ def share_memory(net: Net, kept: frozenset[str], with_backward: bool) -> dict[st
 
     Returns: for each blob that was not kept, which of "data" and "diff" cannot be read.
     """
-    lives = _lifetimes(net, with_backward)
-    own = {blob.memory(part) for name, blob in net.device_blobs.items() if name in kept
-           for part in ("data", "diff")}
-    movable = {memory: life for memory, life in lives.items() if memory not in own and life.written}
-    offsets, total = _first_fit(movable)
+    movable = sharing(net, kept, lifetimes(net, with_backward))
+    offsets, total = first_fit(movable)
     if movable:
         memory = next(iter(movable))
         arena = memory.backend.zeros((total,), memory.dtype)
@@ -137,7 +137,14 @@ def share_memory(net: Net, kept: frozenset[str], with_backward: bool) -> dict[st
     return hidden
 
 
-class _Life:
+def sharing(net: Net, kept: Iterable[str], lives: dict[Memory, Life]) -> dict[Memory, Life]:
+    """The lives of those arrays that may share memory: not of blobs named in ``kept``, nor of
+    numbers that the passes themselves do not write."""
+    own = {net.device_blobs[name].memory(part) for name in kept for part in ("data", "diff")}
+    return {memory: life for memory, life in lives.items() if memory not in own and life.written}
+
+
+class Life:
     """From which step to which step an array is needed, and how large it is.
 
     written: whether its first use writes it; if not, its numbers are the user's, or a loss weight.
@@ -148,14 +155,17 @@ class _Life:
         self.written, self.size = written, 0
 
 
-def _lifetimes(net: Net, with_backward: bool) -> dict[Memory, _Life]:
-    lives: dict[Memory, _Life] = {}
+def lifetimes(net: Net, with_backward: bool) -> dict[Memory, Life]:
+    """The life of every array of the net's blobs that a pass forward, or both ways, uses."""
+    lives: dict[Memory, Life] = {}
 
     def use(blob, part: str, time: int, writes: bool) -> None:
-        life = lives.setdefault(blob.memory(part), _Life(time, writes))
+        life = lives.setdefault(blob.memory(part), Life(time, writes))
         life.last, life.size = time, max(life.size, blob.count)
 
     layers = len(net.layers)
+    starts = {step.index: group.first for group in net._plan.groups if group.fuses_backward
+              for step in group.steps}  # a group reads and writes all of its blobs at one time
     for i in range(layers):
         fed = not net.layers[i].param.bottom  # by the user, or once: not anew in every pass
         for blob in net.bottoms_of(i):
@@ -163,7 +173,7 @@ def _lifetimes(net: Net, with_backward: bool) -> dict[Memory, _Life]:
         for blob in net.tops_of(i):
             use(blob, "data", i, not fed)
     for i in reversed(range(layers)) if with_backward else ():
-        time, layer = 2 * layers - i, net.layers[i]
+        time, layer = 2 * layers - starts.get(i, i), net.layers[i]
         if not net.layer_need_backward[i] or type(layer).backward is Layer.backward:
             continue
         for blob in net.tops_of(i):
@@ -178,9 +188,10 @@ def _lifetimes(net: Net, with_backward: bool) -> dict[Memory, _Life]:
     return lives
 
 
-def _first_fit(lives: dict[Memory, _Life]) -> tuple[dict[Memory, int], int]:
-    """An offset for each array: the largest first, each at the lowest place that is free."""
-    placed: list[tuple[int, int, _Life]] = []
+def first_fit(lives: dict[Memory, Life]) -> tuple[dict[Memory, int], int]:
+    """An offset for each array: the largest first, each at the lowest place that is free;
+    and how long the arena is."""
+    placed: list[tuple[int, int, Life]] = []
     offsets: dict[Memory, int] = {}
     for memory, life in sorted(lives.items(), key=lambda item: -item[1].size):
         size = -(-life.size // 16) * 16  # whole cache lines

@@ -107,6 +107,11 @@ class Layer:
             self.backend.upload(numpy.array([randomness.key(self._seed, *self.stream, tick)],
                                             numpy.uint64), self._key)
 
+    def multiply_adds(self, bottom: list[Blob], top: list[Blob]) -> int:
+        """How many products forward adds up for blobs of these shapes: those of convolutions and
+        matrix products.  Layers that have none, such as element-wise ones, count as 0."""
+        return 0
+
     def reseed(self, seed: int) -> None:
         """Draw random numbers by another seed from now on."""
         self._seed = seed
@@ -137,8 +142,9 @@ class Layer:
         """Make a parameter of this layer, filled on the host (default: with zeros)."""
         index = len(self.parameters)
         blob = Blob(self.backend, self.dtype, shape, f"{self.name}.{index}")
-        rng = randomness.generator(self._seed, *self.stream, index)
-        blob.host.data[...] = fillers.fill(filler or FillerParameter(), blob.shape, rng, self.where)
+        if filler is not None and filler.ListFields():  # memory begins with zeros
+            rng = randomness.generator(self._seed, *self.stream, index)
+            blob.host.data[...] = fillers.fill(filler, blob.shape, rng, self.where)
         self.parameters.append(blob)
         self.param_propagate_down.append(True)
         return blob

@@ -207,6 +207,28 @@ def test_placing_forgets_the_host_copy(remote):
     assert memory.on_host(2).tolist() == [0, 0]
 
 
+# ------------------------------------------------------------------------------------- clearing
+
+@pytest.mark.parametrize("backend", [HOST, Counting()])
+def test_a_cleared_diff_is_zeros_to_whoever_looks(backend):
+    for look in (lambda blob: blob.diff, lambda blob: blob.host.diff):
+        blob = Blob(backend, shape=(3,))
+        blob.host.diff[...] = 5
+        blob.clear_diff()
+        assert not look(blob).any()
+
+
+def test_the_first_gradient_after_clearing_is_written_and_the_second_added():
+    blob, other = Blob(HOST, shape=(3,)), Blob(HOST, shape=(3,))
+    other.share(blob)
+    blob.diff[...] = 7
+    assert blob.diff_to_add_to()[1]
+    blob.clear_diff()
+    diff, adds = blob.diff_to_add_to()
+    assert not adds and diff is blob.diff and (diff == 7).all()
+    assert other.diff_to_add_to()[1]
+
+
 # ------------------------------------------------------------------------------------ not kept
 
 @pytest.mark.parametrize("part", ["data", "diff"])

@@ -168,6 +168,12 @@ class Backend:
         """``dx = col2im(W.T @ dy)``."""
         convolution.backward_data(self, dy, w, dx, window, group)
 
+    def conv_algorithms(self, x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window,
+                        group: int) -> tuple[str, str, str]:
+        """How conv_forward, conv_backward_weight and conv_backward_data compute such a convolution
+        in float32: the name of an algorithm each."""
+        return "im2col", "im2col", "im2col"
+
     def direct_forward(self, x, w, b, y, window: Window, group: int) -> None:
         """What conv_forward computes, from the definition, without a column matrix."""
         convolution.direct_forward(self, x, w, b, y, window, group)

@@ -75,6 +75,15 @@ class Convolution(Layer):
             self.columns = [self.buffer((math.prod(shape[:self.channel]), rows, math.prod(output)))
                             for _ in bottom]
 
+    def algorithms(self, bottom) -> tuple[str, str, str]:
+        """The names of the algorithms by which its engine computes y, dW and dx."""
+        shape = bottom[0].shape
+        return self.engine.algorithms((math.prod(shape[:self.channel]), *shape[self.channel:]),
+                                      self.weight.shape)
+
+    def multiply_adds(self, bottom, top):
+        return sum(y.count for y in top) * math.prod(self.weight.shape[1:])
+
     def _images(self, array):
         """View an array as (N, channels, *spatial)."""
         return array.reshape(-1, *array.shape[self.channel:])

@@ -1,6 +1,7 @@
 """Three ways to compute one convolution.  All give the same numbers, up to rounding.
 
-An engine has the three products: forward (y), backward_weight (dW, db), backward_data (dx).
+An engine has the three products: forward (y), backward_weight (dW, db), backward_data (dx); its
+``algorithms`` names how each is computed.
 Shapes: x (N, C, *spatial), w (O, C / group, *kernel), b (O,) or None, y (N, O, *output).
 """
 
@@ -27,6 +28,9 @@ class Im2col:
     def backward_data(self, dy, w, dx):
         self.backend.conv_backward_data(dy, w, dx, self.window, self.group)
 
+    def algorithms(self, x_shape, w_shape) -> tuple[str, str, str]:
+        return self.backend.conv_algorithms(x_shape, w_shape, self.window, self.group)
+
 
 class Direct(Im2col):
     """The sums of the definition, one multiplication after the other; no column matrix."""
@@ -43,6 +47,9 @@ class Direct(Im2col):
 
     def backward_data(self, dy, w, dx):
         self.backend.direct_backward_data(dy, w, dx, self.window, self.group)
+
+    def algorithms(self, x_shape, w_shape):
+        return "direct", "direct", "direct"
 
 
 class Transposed(Im2col):
@@ -104,6 +111,9 @@ class Transposed(Im2col):
             filters = xp.ascontiguousarray(dy[:, g * O:(g + 1) * O].swapaxes(0, 1))
             self.backend.conv_forward(images, filters, None, met, across, 1)
             dw[g * O:(g + 1) * O] += met.swapaxes(0, 1)[(..., *kernel)]
+
+    def algorithms(self, x_shape, w_shape):
+        return super().algorithms(x_shape, w_shape)[0], "transposed", "transposed"
 
 
 ENGINES = {"IM2COL": Im2col, "DIRECT": Direct, "TRANSPOSED": Transposed}

@@ -45,6 +45,9 @@ class InnerProduct(Layer):
                     "when its weights were made", bottom[0].shape)
         top[0].reshape(*bottom[0].shape[:self.first], self.outputs)
 
+    def multiply_adds(self, bottom, top):
+        return top[0].count * self.inputs
+
     def _matrices(self, x, y):
         """x as (M, K), y as (M, O), and the weights as (O, K)."""
         return x.reshape(-1, self.inputs), y.reshape(-1, self.outputs)
@@ -58,12 +61,13 @@ class InnerProduct(Layer):
 
     def backward(self, top, propagate_down, bottom):
         x, dy = self._matrices(bottom[0].data, top[0].diff)
-        w, dw = self.weight.data, self.weight.diff
+        w = self.weight.data
         if self.param_propagate_down[0]:
+            dw, adds = self.weight.diff_to_add_to()
             if self.transposed:
-                self.backend.matmul(x.T, dy, dw, accumulate=True)
+                self.backend.matmul(x.T, dy, dw, accumulate=adds)
             else:
-                self.backend.matmul(dy.T, x, dw, accumulate=True)
+                self.backend.matmul(dy.T, x, dw, accumulate=adds)
         if self.bias is not None and self.param_propagate_down[1]:
             self.bias.diff[...] += dy.sum(axis=0)
         if propagate_down[0]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..data.feeding import Feeder
 from ..data.transform import Transform
 from ..errors import ParameterError
+from ..fillers import without_fillers
 from ..graph import filter_net
 from ..layer import TEST, TRAIN
 from ..net import Net
@@ -60,10 +61,11 @@ def train_net(param, feeder: Feeder, **options) -> Net:
     return _net(source, TRAIN, param.train_state, feeder, options)
 
 
-def test_nets(param, feeder: Feeder, **options) -> list[Net]:
+def test_nets(param, feeder: Feeder, trained: Net, **options) -> list[Net]:
     """The nets to test, with their data: those for tests alone, then the net itself in phase TEST.
 
-    With test_iter its count decides how often the net itself is among them.
+    They share the weights of the net that is trained.  With test_iter its count decides how often
+    the net itself is among them.
     """
     sources = list(param.test_net_param)
     if param.HasField("net_param"):
@@ -78,8 +80,12 @@ def test_nets(param, feeder: Feeder, **options) -> list[Net]:
     if states and len(states) != len(sources):
         raise ParameterError("solver: test_state", f"one for each of {len(sources)} test nets",
                              len(states))
-    return [_net(source, TEST, states[i] if states else NetState(), feeder, options)
+    nets = [_net(without_fillers(read_net(source), trained.params), TEST,
+                 states[i] if states else NetState(), feeder, options)
             for i, source in enumerate(sources)]
+    for net in nets:
+        net.share_with(trained)
+    return nets
 
 
 def _net(source, phase: int, extra: NetState, feeder: Feeder, options) -> Net:

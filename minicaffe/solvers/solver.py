@@ -56,9 +56,7 @@ class Solver(metaclass=OfType):
         feeder = Feeder(data, test_data)
         options = dict(keep=keep, device=device, seed=self.seed)
         self.net = nets.train_net(self.param, feeder, **options)
-        self.test_nets = nets.test_nets(self.param, feeder, **options)
-        for net in self.test_nets:
-            net.share_with(self.net)
+        self.test_nets = nets.test_nets(self.param, feeder, self.net, **options)
         nets.check_test_iter(self.param, self.test_nets)
         self.testing = Testing(self.test_nets, self.param.test_iter)
         self.iter = 0
@@ -140,7 +138,8 @@ class Solver(metaclass=OfType):
     def _accumulate(self) -> None:
         """Forward and backward, iter_size times; the diffs add up."""
         net, size = self.net, self.param.iter_size
-        net.clear_param_diffs()
+        for parameter in net.learnable:
+            parameter.blob.clear_diff()
         loss = 0
         for k in range(size):
             net.tick = self.iter * size + k

@@ -94,7 +94,7 @@ class TrainedNet:
                  scale: float | None = None, device: str = "cpu",
                  keep: str | Sequence[str] = ()):
         self.weights = existing_file(weights)
-        source, folder = _model(weights, model, image_size)
+        source, folder = source_net(weights, model, image_size)
         mean = _mean(mean, source, folder)
         deployed = deploy_net(source, _whole_size(image_size, source, mean))
         layer = data_input(deployed)
@@ -146,8 +146,17 @@ class TrainedNet:
 
 # ------------------------------------------------------------------------- what the files tell
 
-def _model(weights, model: str | None, sizes: Sequence[int]) -> tuple[NetParameter, Path]:
-    """The net, and the folder its other files lie in."""
+def source_net(weights: str | Path | None, model: str | None, sizes: Sequence[int]
+               ) -> tuple[NetParameter, Path]:
+    """The net as a file or models/ has it, and the folder its other files lie in.
+
+    Args:
+        weights, model: as TrainedNet takes them; one of them may be None.
+        sizes: (C, H, W) of the pictures, where they are given.
+
+    Errors: ParameterError for weights alone without a deploy file beside them; those of
+    ``models.load``.
+    """
     if model is None:
         path = Path(f"{stem_of(weights)}_deploy.prototxt")
         if not path.is_file():

@@ -15,7 +15,7 @@ LOOSE = ("LRN", "MVN", "LSTM", "RNN", "BatchNorm")  # sums in another order matt
 
 
 def test_there_are_cases():
-    assert len(CASES) >= 37
+    assert len(CASES) >= 83
 
 
 @pytest.mark.parametrize("device", ["numpy", "cpu", "strict"])

@@ -275,10 +275,10 @@ def test_every_model_can_be_made_for_other_classes_and_pictures(name):
     model = models.load(name)
     net = model.net(classes=7, shape=(2, 40, 48))
     assert list(net.layer[0].input_param.shape[0].dim[1:]) == [2, 40, 48]
-    outputs = [layer.inner_product_param.num_output for layer in net.layer
-               if layer.type == "InnerProduct"]
-    assert outputs[-1] == (2 * 40 * 48 if name == "autoencoder" else 7)
-    assert model.solver().max_iter > 0 and model.data in NAMES
+    last = [layer for layer in net.layer if layer.type in ("Convolution", "InnerProduct")][-1]
+    outputs = last.inner_product_param.num_output or last.convolution_param.num_output
+    assert outputs == (2 * 40 * 48 if name == "autoencoder" else 7)
+    assert model.solver().max_iter > 0 and model.data in (*NAMES, "imagenet")
 
 
 def test_a_folder_that_can_only_be_read_is_no_place_for_logs_but_one_to_train_in(

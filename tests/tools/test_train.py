@@ -97,9 +97,10 @@ def test_a_missed_target_is_exit_status_3(train):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--model", "digit"], "ParameterError: --model: expected one of autoencoder, cifar10_full, "
-                           "cifar10_quick, digits, lenet, mlp, resnet20, a .py file or a "
-                           ".prototxt, got 'digit'. Hint: did you mean 'digits'?"),
+    (["--model", "digit"], "ParameterError: --model: expected one of alexnet, autoencoder, "
+                           "cifar10_full, cifar10_quick, digits, googlenet, lenet, lstm, mlp, "
+                           "mobilenet, resnet20, squeezenet, vgg11, a .py file or a .prototxt, got "
+                           "'digit'. Hint: did you mean 'digits'?"),
     (["--data", "digit"], "ParameterError: data set: expected one of digits, mnist, "
                           "fashion-mnist, cifar10, or the path of one, got 'digit'. Hint: did you "
                           "mean 'digits'?"),

@@ -21,7 +21,7 @@ except Exception as error:  # numba also fails on versions of NumPy that it does
                       f"{type(error).__name__}: {error}",
                       "pip install numba, or use the device 'numpy'.") from error
 
-from . import convolution, direct, gemm, neighbours, pooling, rows
+from . import convolution, direct, gemm, neighbours, pooling, rows, weight_gradient
 from .elementwise import Loops
 from .threads import get_num_threads, lock, set_num_threads, worth
 from .workspace import Workspace, zeros
@@ -35,7 +35,7 @@ class CpuBackend(Backend):
     """The compiled backend."""
 
     name = "cpu"
-    fuses = frozenset({"ReLU"})
+    fuses = frozenset({"ReLU", "Scale"})
 
     def __init__(self):
         get_num_threads()  # a wrong MINICAFFE_THREADS shows now, not in the middle of a net
@@ -103,7 +103,7 @@ class CpuBackend(Backend):
         if columns is not None or dw is None or not _plain(x, dy, dw, db):
             return super().conv_backward_weight(x, dy, dw, db, window, group, columns)
         with lock:
-            convolution.backward_weight(self._workspace, worth(dy.size * dw[0].size * _PRODUCT),
+            weight_gradient.backward_weight(self._workspace, worth(dy.size * dw[0].size * _PRODUCT),
                                         x, dy, dw, db, window, group)
 
     def conv_backward_data(self, dy, w, dx, window: Window, group: int) -> None:

@@ -8,218 +8,143 @@ from __future__ import annotations
 
 import numpy
 
+from ...window import Window
+from .columns import col2im, copy_in, copy_out, im2col
 from .gemm import DEPTH, multiply, pack
-from .jit import compiled
-from .microkernel import (
-    COLUMNS,
-    LANES,
-    ROWS,
-    add_vector,
-    clear_floats,
-    copy_floats,
-    copy_vector,
-    finish_vector,
-    multiply_tile,
-)
+from .microkernel import COLUMNS, LANES, TALL, clear_floats
+from .packing import Matrix, packed
 from .shares import shared
 from .tables import tables
 from .workspace import Workspace, strided, zeros
 
-_PARTS = 16  # of a weight gradient's work at least, if the batch can be cut that often
-
-
-@compiled
-def _copy_in(x, x_at, t, image, at):
-    """Copy an image into the middle of its padding."""
-    for row in range(len(t.line)):
-        source, target = x_at + row * t.width, at + t.line[row]
-        if t.step == 1:
-            copy_floats(x, source, image, target + t.pad, t.width)
-        else:
-            for i in range(t.width):
-                place = i + t.pad
-                image[target + place % t.step * t.phase + place // t.step] = x[source + i]
-
-
-@compiled
-def _copy_out(image, at, t, x, x_at):
-    """Copy the middle of a padded image out."""
-    for row in range(len(t.line)):
-        source, target = at + t.line[row], x_at + row * t.width
-        if t.step == 1:
-            copy_floats(image, source + t.pad, x, target, t.width)
-        else:
-            for i in range(t.width):
-                place = i + t.pad
-                x[target + i] = image[source + place % t.step * t.phase + place // t.step]
-
-
-# ------------------------------------------------------------------------------------- forward
-
-@compiled
-def _im2col(image, at, t, panel, columns, columns_at):
-    """One panel of the column matrix.  A run copies a whole vector; the next one mends its end."""
-    for k in range(t.depth):
-        source, target = at + t.tap[k], columns_at + k * COLUMNS
-        for run in range(t.first[panel], t.first[panel + 1]):
-            copy_vector(image, source + t.source[run], columns, target + t.target[run])
-
-
-@compiled
-def _finish(result, at, rows, count, bias, bias_at, slope, y, y_at, pixels):
-    """``y = result + bias``, and a ReLU with a slope; the slope 1 changes no number."""
-    for i in range(rows):
-        for j in range(0, count, LANES):
-            finish_vector(result, at + i * COLUMNS + j, bias[bias_at + i], slope,
-                          y, y_at + i * pixels + j, count - j)
+_WIDTH = 8  # panels that share what is read of the weights
+_REUSE = 512  # output pixels from which it pays to pack the weights
+_LARGER = 1.4  # dx than dy, in pixels, from which col2im is less work than products of padding
 
 
 @shared
-def _forward(part, parts, images, group, outputs, x, w, bias, slope, y, t, row, col,
-             padded, columns, columns_size, results):
-    """One thread's share: some panels of some images, one after the other."""
-    panels = len(t.first) - 1
-    at, columns_at = part * t.image, part * columns_size
-    result_at = part * len(row) * COLUMNS
+def _forward(part, parts, images, group, outputs, x, w, w_size, row, col, bias, slope, y, t,
+             direct, deep, width, padded, columns, columns_size, line):
+    """One thread's share: some panels of some images, ``width`` panels at a time.
+
+    direct: take the vectors where they lie in the padded image, instead of copying them to panels.
+    """
+    panels = len(t.vector) // 2 if direct else len(t.first) - 1
+    across = (panels + width - 1) // width
+    source, at, columns_at = padded, part * t.image, part * columns_size
     input_size = len(t.line) * t.width
-    clear_floats(padded, at, t.image)
     held = -1
-    for unit in range(images * panels * part // parts, images * panels * (part + 1) // parts):
-        image, panel = unit // panels, unit % panels
-        if image != held:
-            _copy_in(x, image * input_size, t, padded, at)
+    for unit in range(images * across * part // parts, images * across * (part + 1) // parts):
+        image, first = unit // across, unit % across * width
+        if t.inside and image < images - 1:  # behind the last one there is no slack
+            source, at = x, image * input_size
+        elif image != held and not t.pointwise:
+            source, at = padded, part * t.image
+            if held < 0:
+                clear_floats(padded, at, t.image)
+            copy_in(x, image * input_size, t, padded, at)
             held = image
-        _im2col(padded, at, t, panel, columns, columns_at)
-        g = image % group
-        multiply(outputs, t.depth, w, g * outputs * t.depth, row, 0, col,
-                 columns, columns_at, results, result_at)
-        first = panel * COLUMNS
-        _finish(results, result_at, outputs, min(COLUMNS, t.pixels - first), bias, g * outputs,
-                slope, y, image * outputs * t.pixels + first, t.pixels)
+        g, y_at = image % group, image * outputs * t.pixels
+        for k in range(0, t.depth, deep):
+            end = min(k + deep, t.depth)
+            bias_at, last = g * outputs if k == 0 else -1, slope != 1 and end == t.depth
+            if t.pointwise:
+                pack(min(width * COLUMNS, t.pixels - first * COLUMNS), end - k, x,
+                     image * input_size + k * t.pixels + first * COLUMNS, t.pixels, 1,
+                     columns, columns_at)
+            for panel in range(first, min(first + width, panels)):
+                if direct:
+                    l, r = t.vector[2 * panel], t.vector[2 * panel + 1]
+                    multiply(outputs, end - k, w, g * w_size, row, 0, col, k,
+                             source, at + l[0], at + r[0], t.tap, k, bias, bias_at, last, slope,
+                             y, y_at, t.pixels, l[1], l[2], r[1], r[2])
+                    continue
+                place = columns_at
+                if t.pointwise:
+                    place += (panel - first) * (end - k) * COLUMNS
+                else:
+                    im2col(source, at, t, panel, k, end, columns, place)
+                pixel, rest = panel * COLUMNS, t.pixels - panel * COLUMNS
+                multiply(outputs, end - k, w, g * w_size, row, 0, col, k,
+                         columns, place, place + LANES, line, 0, bias, bias_at, last, slope,
+                         y, y_at, t.pixels, pixel, rest, pixel + LANES, max(0, rest - LANES))
 
 
 def forward(workspace: Workspace, threads: int, x, w, b, y, window, group: int,
             slope: float | None) -> None:
     """``y = W @ im2col(x) + b``, then a ReLU with ``slope`` unless that is None."""
     t = tables(window, w.shape[1], x.shape[2:], y.shape[2:])
-    outputs = w.shape[0] // group
-    columns_size = (t.depth + 1) * COLUMNS
-    row = strided(outputs, t.depth, ROWS)
-    _forward(threads, x.shape[0] * group, group, outputs, x.reshape(-1), w.reshape(-1),
-             zeros(w.shape[0]) if b is None else b.reshape(-1),
-             numpy.float32(1 if slope is None else slope), y.reshape(-1), t,
-             row, strided(t.depth, 1), workspace.floats("padded", threads * t.image),
-             workspace.floats("panel", threads * columns_size), columns_size,
-             workspace.floats("result", threads * len(row) * COLUMNS))
+    depth, outputs = t.depth, len(w) // group
+    if len(x) * t.pixels >= _REUSE:
+        weights = packed(workspace, threads, w, 0, group, outputs, outputs * depth, depth,
+                          1, 0, depth, 1)
+    else:
+        weights = Matrix(w.reshape(-1), outputs * depth, strided(outputs, depth, TALL),
+                         strided(depth, 1))
+    _convolve(workspace, threads, x, weights, b, y, group, slope, t)
 
 
-# ---------------------------------------------------------------------- gradient of the weights
-
-@shared
-def _weight(part, parts, batch, batches, group, outputs, x, dy, t, padded, panels, sums):
-    """One thread's share: for some parts of the batch the gradient of COLUMNS outputs' weights.
-
-    A tile of dW.T is ROWS taps, read from the padded image, times the panel dy.T.
-    """
-    blocks = (outputs + COLUMNS - 1) // COLUMNS
-    units = batches * group * blocks
-    at, panel_at = part * t.image, part * DEPTH * COLUMNS
-    size = (len(t.tap) + 1) * COLUMNS
-    clear_floats(padded, at, t.image)
-    for unit in range(part, units, parts):
-        piece, g, block = unit // (group * blocks), unit // blocks % group, unit % blocks
-        count = min(COLUMNS, outputs - block * COLUMNS)
-        total = unit * size
-        clear_floats(sums, total, size)
-        for n in range(batch * piece // batches, batch * (piece + 1) // batches):
-            image = n * group + g
-            _copy_in(x, image * len(t.line) * t.width, t, padded, at)
-            dy_at = (image * outputs + block * COLUMNS) * t.pixels
-            for p in range(0, t.pixels, DEPTH):
-                depth = min(DEPTH, t.pixels - p)
-                pack(count, 0, depth, dy, dy_at + p, 1, t.pixels, panels, panel_at)
-                for k in range(0, t.depth, ROWS):
-                    multiply_tile(depth, padded, at, t.tap, k, t.pixel, p,
-                                  panels, panel_at, sums, total + k * COLUMNS)
-                bias_at = total + len(t.tap) * COLUMNS
-                for q in range(depth):
-                    for j in range(0, COLUMNS, LANES):
-                        add_vector(panels, panel_at + q * COLUMNS + j, sums, bias_at + j, LANES)
-
-
-@shared
-def _add_sums(part, parts, batches, group, outputs, t, sums, dw, db):
-    """One thread's share of adding the parts of the batch, in order, to dw and db."""
-    blocks = (outputs + COLUMNS - 1) // COLUMNS
-    units, size = group * blocks, (len(t.tap) + 1) * COLUMNS
-    for unit in range(part, units, parts):
-        first = unit // blocks * outputs + unit % blocks * COLUMNS
-        for piece in range(1, batches):
-            for i in range(0, size, LANES):
-                add_vector(sums, (piece * units + unit) * size + i, sums, unit * size + i, LANES)
-        for j in range(min(COLUMNS, outputs - unit % blocks * COLUMNS)):
-            for k in range(t.depth):
-                dw[(first + j) * t.depth + k] += sums[unit * size + k * COLUMNS + j]
-            if len(db):
-                db[first + j] += sums[unit * size + len(t.tap) * COLUMNS + j]
-
-
-def backward_weight(workspace: Workspace, threads: int, x, dy, dw, db, window,
-                    group: int) -> None:
-    """``dW += dy @ col.T`` and, unless db is None, ``db += dy`` summed over pixels.
-
-    The batch is cut into parts whose number the shape fixes, not the number of threads.
-    """
-    t = tables(window, dw.shape[1], x.shape[2:], dy.shape[2:])
-    outputs = dw.shape[0] // group
-    units = group * -(-outputs // COLUMNS)
-    batches = min(len(x), -(-_PARTS // units))
-    sums = workspace.floats("sums", batches * units * (len(t.tap) + 1) * COLUMNS)
-    _weight(threads, len(x), batches, group, outputs, x.reshape(-1), dy.reshape(-1), t,
-            workspace.floats("padded", threads * t.image),
-            workspace.floats("panel", threads * DEPTH * COLUMNS), sums)
-    _add_sums(threads, batches, group, outputs, t, sums, dw.reshape(-1),
-              zeros(0) if db is None else db.reshape(-1))
+def _convolve(workspace: Workspace, threads: int, x, weights: Matrix, b, y, group: int,
+              slope: float | None, t) -> None:
+    outputs, images = y.shape[1] // group, len(x) * group
+    deep = t.depth if t.depth <= 1.25 * DEPTH else -(-t.depth // -(-t.depth // DEPTH))
+    direct = not t.pointwise and outputs <= 48 and t.pixels > 0.9 * len(t.vector) * LANES
+    panels = len(t.vector) // 2 if direct else len(t.first) - 1
+    width = max(1, min(_WIDTH, panels, images * panels // (4 * threads)))
+    columns = 0 if direct else deep * COLUMNS * (width if t.pointwise else 1) + LANES
+    _forward(threads, images, group, outputs, x.reshape(-1), *weights,
+             zeros(len(y[0])) if b is None else b.reshape(-1),
+             numpy.float32(1 if slope is None else slope), y.reshape(-1), t, direct, deep, width,
+             workspace.floats("padded", 0 if t.pointwise else threads * t.image),
+             workspace.floats("panel", threads * columns), columns, strided(deep, COLUMNS))
 
 
 # ------------------------------------------------------------------------ gradient of the input
 
-@compiled
-def _col2im(result, at, k_first, k_end, t, panel, image, image_at):
-    """Add a block of rows of one panel of dcol to where im2col copied them from."""
-    for k in range(k_first, k_end):
-        source, target = at + (k - k_first) * COLUMNS, image_at + t.tap[k]
-        for run in range(t.first[panel], t.first[panel + 1]):
-            add_vector(result, source + t.target[run], image, target + t.source[run],
-                       t.length[run])
+def backward_data(workspace: Workspace, threads: int, dy, w, dx, window, group: int) -> None:
+    """``dx = col2im(W.T @ dy)``; at stride 1 that is a convolution of dy, by the filters turned
+    round."""
+    pad = tuple(d * (k - 1) - p for d, k, p in zip(window.dilation, window.kernel, window.pad))
+    if (any(step > 1 for step in window.stride) or min(pad) < 0
+            or dx[0, 0].size > _LARGER * dy[0, 0].size):
+        return _scatter(workspace, threads, dy, w, dx, window, group)
+    outputs, channels, taps = w.shape[0] // group, w.shape[1], w[0, 0].size
+    t = tables(Window(window.kernel, window.stride, pad, window.dilation), outputs, dy.shape[2:],
+               dx.shape[2:])
+    weights = packed(workspace, threads, w, taps - 1, group, channels,
+                      outputs * channels * taps, taps, outputs, channels * taps, taps, -1)
+    _convolve(workspace, threads, dy, weights, None, dx, group, None, t)
 
 
 @shared
-def _data(part, parts, images, group, outputs, dy, w, dx, t, row, col,
-          padded, panels, results):
+def _scattered(part, parts, images, group, outputs, dy, w, w_size, row, col, dx, t, line, zero,
+               padded, panels, results):
     """One thread's share: some images."""
     at, panel_at, result_at = part * t.image, part * outputs * COLUMNS, part * DEPTH * COLUMNS
     for image in range(part, images, parts):
         clear_floats(padded, at, t.image)
-        w_at = image % group * outputs * t.depth
         for panel in range(len(t.first) - 1):
             first = panel * COLUMNS
-            pack(min(COLUMNS, t.pixels - first), 0, outputs, dy,
-                 image * outputs * t.pixels + first, t.pixels, 1, panels, panel_at)
+            count = min(COLUMNS, t.pixels - first)
+            pack(count, outputs, dy, image * outputs * t.pixels + first, t.pixels, 1,
+                 panels, panel_at)
             for k in range(0, t.depth, DEPTH):
                 end = min(k + DEPTH, t.depth)
-                multiply(end - k, outputs, w, w_at, row, k, col, panels, panel_at,
-                         results, result_at)
-                _col2im(results, result_at, k, end, t, panel, padded, at)
-        _copy_out(padded, at, t, dx, image * len(t.line) * t.width)
+                multiply(end - k, outputs, w, image % group * w_size, row, k, col, 0,
+                         panels, panel_at, panel_at + LANES, line, 0, zero, 0, False,
+                         numpy.float32(1), results, result_at, COLUMNS,
+                         0, LANES, LANES, max(0, count - LANES))
+                col2im(results, result_at, k, end, t, panel, padded, at)
+        copy_out(padded, at, t, dx, image * len(t.line) * t.width)
 
 
-def backward_data(workspace: Workspace, threads: int, dy, w, dx, window, group: int) -> None:
+def _scatter(workspace: Workspace, threads: int, dy, w, dx, window, group: int) -> None:
     """``dx = col2im(W.T @ dy)``, panel by panel."""
     t = tables(window, w.shape[1], dx.shape[2:], dy.shape[2:])
     outputs = w.shape[0] // group
-    _data(threads, dx.shape[0] * group, group, outputs, dy.reshape(-1), w.reshape(-1),
-          dx.reshape(-1), t, strided(t.depth, 1, ROWS), strided(outputs, t.depth),
-          workspace.floats("padded", threads * t.image),
-          workspace.floats("panel", threads * outputs * COLUMNS),
-          workspace.floats("result", threads * DEPTH * COLUMNS))
+    _scattered(threads, dx.shape[0] * group, group, outputs, dy.reshape(-1), w.reshape(-1),
+               outputs * t.depth, strided(t.depth, 1, TALL), strided(outputs, t.depth),
+               dx.reshape(-1), t, strided(outputs, COLUMNS), zeros(DEPTH),
+               workspace.floats("padded", threads * t.image),
+               workspace.floats("panel", threads * (outputs * COLUMNS + LANES)),
+               workspace.floats("result", threads * DEPTH * COLUMNS))

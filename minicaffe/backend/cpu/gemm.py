@@ -1,8 +1,9 @@
-"""Matrix products from tiles: the compiled ``matmul``, and ``multiply``, which convolution shares.
+"""Matrix products from tiles: the compiled ``matmul``, and what convolution shares with it.
 
-The right matrix is first copied into panels of COLUMNS columns, each (depth, COLUMNS) and read
-from front to back; a tile of the product is ROWS rows of the left matrix times one panel.  One
-thread adds up an element's products, in order: the sums do not depend on the number of threads.
+A few columns of the right matrix are copied into panels, (depth, COLUMNS) each and read from front
+to back, DEPTH rows of them at a time: such a piece stays in the nearest cache while all rows of
+the left matrix go by.  One thread adds up an element's products, in order: the sums do not depend
+on the number of threads.
 """
 
 from __future__ import annotations
@@ -14,85 +15,92 @@ from .microkernel import (
     COLUMNS,
     LANES,
     ROWS,
-    add_vector,
-    clear_floats,
-    copy_floats,
+    TALL,
+    copy_vector,
+    multiply_tall_tile,
     multiply_tile,
+    transpose_block,
 )
 from .shares import shared
-from .workspace import Workspace, strided
+from .workspace import Workspace, strided, zeros
 
-DEPTH = 384  # rows of a panel at a time: 48 KiB, which stay in the second-level cache
-HEIGHT = 8 * ROWS  # rows of the product that a thread computes at a time
+DEPTH = 256  # rows of a panel at a time: 32 KiB
+HEIGHT = 8 * TALL  # rows of the product that a thread computes at a time, at least
 
 
 @compiled
-def multiply(height, depth, a, a_at, row, row_at, col, panel, panel_at, result, result_at):
-    """``result = A @ panel``: (height, depth) @ (depth, COLUMNS), height rounded up to tiles.
+def multiply(count, depth, a, a_at, row, row_at, col, col_at, b, left, right, line, line_at,
+             bias, bias_at, last, slope, y, y_at, stride, y_left, left_count, y_right, right_count):
+    """``count`` rows of a product, two vectors wide, or one where right_count is 0.
 
-    A's element (i, k) is ``a[a_at + row[row_at + i] + col[k]]``.
+    Arguments are those of ``multiply_tile``.
     """
-    clear_floats(result, result_at, (height + ROWS - 1) // ROWS * ROWS * COLUMNS)
-    for k in range(0, depth, DEPTH):
-        for i in range(0, height, ROWS):
-            multiply_tile(min(DEPTH, depth - k), a, a_at, row, row_at + i, col, k,
-                          panel, panel_at + k * COLUMNS, result, result_at + i * COLUMNS)
+    if right_count > 0:
+        for i in range(0, count, ROWS):
+            multiply_tile(min(ROWS, count - i), depth, a, a_at, row, row_at + i, col, col_at,
+                          b, left, right, line, line_at, bias, bias_at + i if bias_at >= 0 else -1,
+                          last, slope, y, y_at + i * stride, stride,
+                          y_left, left_count, y_right, right_count)
+    else:
+        for i in range(0, count, TALL):
+            multiply_tall_tile(min(TALL, count - i), depth, a, a_at, row, row_at + i, col, col_at,
+                               b, left, right, line, line_at,
+                               bias, bias_at + i if bias_at >= 0 else -1,
+                               last, slope, y, y_at + i * stride, stride,
+                               y_left, left_count, y_right, right_count)
 
 
 @compiled
-def pack(count, k_first, k_end, b, b_at, k_stride, j_stride, panel, panel_at):
-    """Copy rows k_first to k_end of ``count`` columns of a matrix into a panel."""
+def pack(width, depth, b, b_at, k_stride, j_stride, panels, panels_at):
+    """Copy ``depth`` rows of ``width`` columns of a matrix into panels, one after the other."""
     if j_stride == 1:
-        for k in range(k_first, k_end):
-            copy_floats(b, b_at + k * k_stride, panel, panel_at + k * COLUMNS, count)
-        return
-    for k in range(k_first, k_end, LANES):  # of a few rows at a time the panel stays in the cache
-        for j in range(count):
-            for i in range(k, min(k + LANES, k_end)):
-                panel[panel_at + i * COLUMNS + j] = b[b_at + i * k_stride + j * j_stride]
-
-
-@compiled
-def _store(result, at, rows, columns, out, out_at, i_stride, j_stride, accumulate):
-    """Write, or add, a block of the product."""
-    if j_stride == 1 and not accumulate:
-        for i in range(rows):
-            copy_floats(result, at + i * COLUMNS, out, out_at + i * i_stride, columns)
-        return
-    whole = columns // LANES * LANES if j_stride == 1 else 0
-    for i in range(rows):
-        for j in range(0, whole, LANES):
-            add_vector(result, at + i * COLUMNS + j, out, out_at + i * i_stride + j, LANES)
-    for j in range(whole, columns):
-        for i in range(rows):
-            value, place = result[at + i * COLUMNS + j], out_at + i * i_stride + j * j_stride
-            out[place] = out[place] + value if accumulate else value
+        for k in range(depth):
+            for j in range(0, width, LANES):
+                copy_vector(b, b_at + k * k_stride + j, panels,
+                            panels_at + j // COLUMNS * depth * COLUMNS + k * COLUMNS + j % COLUMNS,
+                            width - j)
+    elif k_stride == 1:
+        for j in range(0, width, LANES):
+            at = panels_at + j // COLUMNS * depth * COLUMNS + j % COLUMNS
+            for k in range(0, depth, LANES):
+                transpose_block(b, b_at + k + j * j_stride, j_stride, min(LANES, width - j),
+                                min(LANES, depth - k), panels, at + k * COLUMNS, COLUMNS)
+    else:
+        for j in range(width):
+            at = panels_at + j // COLUMNS * depth * COLUMNS + j % COLUMNS
+            for k in range(depth):
+                panels[at + k * COLUMNS] = b[b_at + k * k_stride + j * j_stride]
 
 
 @shared
-def _pack_all(part, parts, width, depth, b, k_stride, j_stride, panels):
-    """One thread's share of copying b into panels."""
-    blocks = (depth + DEPTH - 1) // DEPTH
-    units = (width + COLUMNS - 1) // COLUMNS * blocks
-    for unit in range(part, units, parts):
-        j, k = unit // blocks * COLUMNS, unit % blocks * DEPTH
-        pack(min(COLUMNS, width - j), k, min(k + DEPTH, depth), b, j * j_stride,
-             k_stride, j_stride, panels, j * depth)
-
-
-@shared
-def _product(part, parts, height, width, depth, a, row, col, panels, results,
-             out, i_stride, j_stride, accumulate):
-    """One thread's share of the product: blocks of HEIGHT rows of a panel."""
-    across = (width + COLUMNS - 1) // COLUMNS
-    units = (height + HEIGHT - 1) // HEIGHT * across
-    result_at = part * HEIGHT * COLUMNS
+def _product(part, parts, height, width, depth, rows, a, row, col, b, k_stride, j_stride, line,
+             panels, panels_size, zero, results, out, i_stride, out_j_stride, accumulate):
+    """One thread's share of the product: blocks of ``rows`` rows of a panel."""
+    down = (height + rows - 1) // rows
+    units = down * ((width + COLUMNS - 1) // COLUMNS)
+    panel, result_at = part * panels_size, part * rows * COLUMNS
+    slope = numpy.float32(1)
     for unit in range(units * part // parts, units * (part + 1) // parts):
-        i, j = unit // across * HEIGHT, unit % across * COLUMNS
-        rows, columns = min(HEIGHT, height - i), min(COLUMNS, width - j)
-        multiply(rows, depth, a, 0, row, i, col, panels, j * depth, results, result_at)
-        _store(results, result_at, rows, columns, out, i * i_stride + j * j_stride,
-               i_stride, j_stride, accumulate)
+        i, j = unit % down * rows, unit // down * COLUMNS
+        count, columns = min(rows, height - i), min(COLUMNS, width - j)
+        for k in range(0, depth, DEPTH):
+            deep = min(DEPTH, depth - k)
+            pack(columns, deep, b, k * k_stride + j * j_stride, k_stride, j_stride, panels, panel)
+            if out_j_stride == 1:
+                multiply(count, deep, a, 0, row, i, col, k, panels, panel, panel + LANES, line, 0,
+                         zero, -1 if accumulate or k else 0, 0, slope,
+                         out, i * i_stride + j, i_stride,
+                         0, columns, LANES, max(0, columns - LANES))
+            else:
+                multiply(count, deep, a, 0, row, i, col, k, panels, panel, panel + LANES, line, 0,
+                         zero, -1 if k else 0, 0, slope, results, result_at, COLUMNS,
+                         0, columns, LANES, max(0, columns - LANES))
+        if out_j_stride != 1:
+            for c in range(columns):
+                at = i * i_stride + (j + c) * out_j_stride
+                for r in range(count):
+                    value, place = results[result_at + r * COLUMNS + c], at + r * i_stride
+                    out[place] = out[place] + value if accumulate else value
 
 
 def matmul(workspace: Workspace, threads: int, a, b, out, accumulate: bool) -> None:
@@ -101,12 +109,14 @@ def matmul(workspace: Workspace, threads: int, a, b, out, accumulate: bool) -> N
         a, b, out = b.T, a.T, out.T
     (height, depth), width = a.shape, b.shape[1]
     flat_a, i_stride, k_stride = _flat(a)
-    panels = workspace.floats("panel", -(-width // COLUMNS) * COLUMNS * depth)
-    results = workspace.floats("result", threads * HEIGHT * COLUMNS)
-    _pack_all(threads, width, depth, *_flat(b), panels)
-    _product(threads, height, width, depth,
-             flat_a, strided(height, i_stride, ROWS), strided(depth, k_stride),
-             panels, results, *_flat(out), accumulate)
+    panels = -(-width // COLUMNS)
+    rows = max(HEIGHT, -(-height * panels // (4 * threads) // HEIGHT) * HEIGHT)
+    panel = min(DEPTH, depth) * COLUMNS + LANES
+    _product(threads, height, width, depth, rows,
+             flat_a, strided(height, i_stride, TALL), strided(depth, k_stride),
+             *_flat(b), strided(DEPTH, COLUMNS), workspace.floats("panel", threads * panel), panel,
+             zeros(height), workspace.floats("result", threads * rows * COLUMNS),
+             *_flat(out), accumulate)
 
 
 def _cost(height: int, width: int) -> int:

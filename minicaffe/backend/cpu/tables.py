@@ -19,7 +19,7 @@ import numpy
 
 from ...errors import ShapeError
 from ...window import Window
-from .microkernel import COLUMNS, LANES, ROWS
+from .microkernel import COLUMNS, LANES, TALL
 from .recent import recent
 from .workspace import aligned
 
@@ -34,14 +34,17 @@ class Tables(NamedTuple):
     width: int  # of a row of the image, without padding
     pad: int  # of the innermost axis
     step: int  # stride of the innermost axis
+    inside: bool  # the padded image is the image itself
+    pointwise: bool  # and so is the column matrix
     phase: int  # elements of a row of the padded image in each phase
     line: numpy.ndarray  # (rows of the image,): where each starts in the padded image
-    tap: numpy.ndarray  # (depth rounded up to ROWS,)
+    tap: numpy.ndarray  # (depth rounded up to TALL,)
     pixel: numpy.ndarray  # (pixels,)
     first: numpy.ndarray  # (panels + 1,): number of each panel's first run
     source: numpy.ndarray  # (runs,): where each starts in the padded image
     target: numpy.ndarray  # (runs,): and in a row of its panel
     length: numpy.ndarray  # (runs,)
+    vector: numpy.ndarray  # (vectors, 3): of pixels of one row: start, first pixel, how many
 
     @property
     def nbytes(self) -> int:
@@ -75,9 +78,10 @@ def tables(window: Window, channels: int, spatial: tuple[int, ...],
     line = _sums(channel + [(numpy.arange(n) + p) * stride for stride, n, p, *_ in outer])
     start = _sums([numpy.arange(o) * s * stride for stride, _, _, _, s, _, o in outer])
     pixel = _sums([start, numpy.arange(output[-1])])
+    inside = step == 1 and not any(window.pad)
     return Tables(len(tap), len(pixel), aligned(math.prod(shape) + LANES), spatial[-1],
-                  window.pad[-1], step, phase, line, _rounded_up(tap), pixel,
-                  *_runs(start, output[-1]))
+                  window.pad[-1], step, inside, window.is_pointwise, phase, line, _rounded_up(tap),
+                  pixel, *_runs(start, output[-1]), _vectors(start, output[-1]))
 
 
 def _sums(axes: list[numpy.ndarray]) -> numpy.ndarray:
@@ -87,8 +91,8 @@ def _sums(axes: list[numpy.ndarray]) -> numpy.ndarray:
 
 
 def _rounded_up(tap: numpy.ndarray) -> numpy.ndarray:
-    """Rows are taken ROWS at a time: repeat the last to fill up."""
-    return numpy.concatenate([tap, numpy.repeat(tap[-1:], -len(tap) % ROWS)])
+    """Rows are taken up to TALL at a time: repeat the last to fill up."""
+    return numpy.concatenate([tap, numpy.repeat(tap[-1:], -len(tap) % TALL)])
 
 
 def _runs(start: numpy.ndarray, width: int) -> tuple[numpy.ndarray, ...]:
@@ -105,3 +109,11 @@ def _runs(start: numpy.ndarray, width: int) -> tuple[numpy.ndarray, ...]:
             pixel += run
         first.append(len(source))
     return tuple(numpy.array(table, numpy.int64) for table in (first, source, target, length))
+
+
+def _vectors(start: numpy.ndarray, width: int) -> numpy.ndarray:
+    """Cut the pixels at the ends of rows and of vectors only; of an odd number, add an empty one.
+    """
+    vectors = [(start[row] + column, row * width + column, min(LANES, width - column))
+               for row in range(len(start)) for column in range(0, width, LANES)]
+    return numpy.array(vectors + [(0, 0, 0)] * (len(vectors) % 2), numpy.int64)

@@ -1,0 +1,322 @@
+"""``minicaffe summary``: what each layer of a net makes, costs and holds, before it ever runs."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .. import keeping
+from ..blob import Memory
+from ..data.feeding import as_inputs, input_tops
+from ..errors import ParameterError
+from ..fillers import without_fillers
+from ..graph import filter_net
+from ..layer import TEST, TRAIN
+from ..layers.convolution import Convolution
+from ..net import Net
+from ..plan import Plan
+from ..proto import NetParameter, NetState
+from ..proto.files import atomic_write, existing_file
+from ..proto.upgrade import upgrade_net
+from . import models, trained
+from .values import checked, whole
+
+DESCRIPTION = """\
+Print a table of a net's layers: shapes, parameters, multiply-adds, memory; below it the totals.
+
+Multiply-adds are those of a forward pass of convolutions and matrix products; other layers count
+as 0. Memory is that of a layer's tops, data and diff, as far as the phase needs them, and of its
+parameters; what works in place, or shares its memory, takes none. The last column tells by which
+algorithms the device computes y, dW and dx of a convolution ("-": not needed), and which layers it
+computes within the one before.
+"""
+
+EPILOG = """\
+examples:
+  COMMAND
+  COMMAND --model lenet --batch-size 1
+  COMMAND --model my_net.prototxt --phase test --device numpy --json my_net.json
+  COMMAND --model train_val.prototxt --image-size 3x224x224
+  COMMAND --weights snapshots/digits_iter_700.caffemodel
+
+With --model alone no weights are made, so that large nets take no time. With keep=[], as train has
+it, blobs whose lives do not overlap share memory; keep='all' is what a Net in Python begins with.
+Exit status: 0 done, 2 a mistake in the options or files.
+"""
+
+_RECURRENT = ("LSTM", "RNN")  # the first axis of their sequences is time
+_HEADER = ("layer", "type", "shapes", "parameters", "multiply-adds", "blobs", "weights",
+           "y, dW, dx by")
+_LEFT = ("layer", "type", "shapes", "y, dW, dx by")
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """What one layer makes and costs.
+
+    Attributes:
+        bottom, top: the shapes of its blobs.  in_place: whether it writes over its bottom.
+        multiply_adds: of a forward pass.
+        blob_bytes: memory of its tops that no layer before it has.  parameter_bytes: likewise.
+        algorithms: by which a convolution's y, dW and dx are computed; None where one is not.
+        fused_into: the layer whose forward pass computes this one too.
+    """
+
+    name: str
+    type: str
+    bottom: list[Shape]
+    top: list[Shape]
+    in_place: bool
+    parameters: int
+    multiply_adds: int
+    blob_bytes: int
+    parameter_bytes: int
+    algorithms: list[str | None] | None
+    fused_into: str | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A net's layers, and their sums.
+
+    Attributes:
+        batch_size: samples a pass; None where the first axis does not count them.
+        blob_bytes: with keep='all'.  shared_bytes: with keep=[].
+        file_bytes: the numbers in a file of its weights.
+    """
+
+    name: str
+    phase: str
+    device: str
+    batch_size: int | None
+    layers: list[LayerSummary]
+    parameters: int
+    multiply_adds: int
+    blob_bytes: int
+    shared_bytes: int
+    parameter_bytes: int
+    file_bytes: int
+
+
+def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The options of this command."""
+    parser.set_defaults(run=run)
+    add = parser.add_argument
+    add("--model", type=checked(str, bool, "a name"), metavar="FILE|NAME", help="a net of models/ "
+        "by name, a Python file like those, or a prototxt (default: digits, or with --weights "
+        "NAME_iter_1000.caffemodel the NAME_deploy.prototxt beside them)")
+    add("--weights", metavar="FILE", help="a .caffemodel or .h5, which must fit the net")
+    add("--phase", type=str.lower, choices=("train", "test"),
+        help="(default: train, with --weights test)")
+    add("--batch-size", type=checked(whole, bool, "a whole number of 1 or more"), metavar="N",
+        help="samples a pass (default: as the net says)")
+    add("--image-size", type=_size, metavar="CxHxW", help="channels, height and width of the "
+        "pictures, such as 3x224x224 (default: as the net says)")
+    add("--device", default="cpu", metavar="NAME",
+        help="cpu (compiled by numba) or numpy (the plain reference) (default: cpu)")
+    add("--json", metavar="FILE", help="write all of it as JSON too; memory in bytes")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the summary of a net; returns the exit status."""
+    net = _net(options)
+    if options.weights:
+        net.copy_from(options.weights, complete=True)
+    summary = summarize(net)
+    if options.json:
+        with atomic_write(options.json) as file:
+            file.write(f"{json.dumps(asdict(summary), indent=2)}\n".encode())
+    print(table(summary))
+    print(totals(summary, options.weights))
+    return 0
+
+
+# ---------------------------------------------------------------------------------------- the net
+
+def _sides(text: str) -> Shape:
+    return tuple(map(whole, text.split("x")))
+
+
+_size = checked(_sides, lambda size: len(size) == 3 and all(size), "CxHxW, such as 3x224x224")
+
+
+def _net(options: argparse.Namespace) -> Net:
+    """The net that the options say, with zeros for weights."""
+    if options.weights:
+        existing_file(options.weights)
+    model = options.model or (None if options.weights else "digits")
+    param, _ = trained.source_net(options.weights, model, options.image_size or ())
+    phase = {"train": TRAIN, "test": TEST}[
+        options.phase or ("test" if options.weights else "train")]
+    if options.batch_size:
+        models.set_batch_size(param, options.batch_size)
+    state = NetState(phase=phase, level=param.state.level, stage=param.state.stage)
+    param = _with_inputs(filter_net(upgrade_net(param), state), options.image_size)
+    return Net(without_fillers(param), phase, level=state.level, device=options.device)
+
+
+def _with_inputs(net: NetParameter, size: Shape | None) -> NetParameter:
+    """The net with Inputs for its data layers, and pictures of a size where one is given.
+
+    Errors: ParameterError for a data layer whose pictures' size is not given.
+    """
+    shapes = {}
+    tops = set(input_tops(net))
+    for layer in net.layer:
+        if layer.bottom or not tops.intersection(layer.top):
+            continue
+        if layer.type == "Input":
+            for shape in layer.input_param.shape[:1] if size else ():
+                if len(shape.dim) == 4:
+                    shape.dim[1:] = size
+        elif size:
+            crop = layer.transform_param.crop_size
+            shapes.update(dict.fromkeys(layer.top, ()))  # labels
+            shapes[layer.top[0]] = (size[0], crop, crop) if crop else size
+        elif layer.type.endswith("Data"):
+            raise ParameterError(f"{layer.type} '{layer.name}'", f"the shape of '{layer.top[0]}', "
+                                 "which such a layer does not tell", "none",
+                                 "give it as channels, height and width, such as "
+                                 "--image-size 3x224x224.")
+    return as_inputs(net, shapes)
+
+
+# ------------------------------------------------------------------------------------ its numbers
+
+def summarize(net: Net) -> Summary:
+    """What the layers of a net cost for the shapes that it has now."""
+    has_backward = net.phase == TRAIN or net.param.force_backward
+    lives = keeping.lifetimes(net, has_backward)
+    sizes = {memory: life.size * memory.dtype.itemsize for memory, life in lives.items()}
+    shared = keeping.sharing(net, (*net.inputs, *net.outputs), lives)
+    _, arena = keeping.first_fit(shared)  # what keep=[] has for these
+    layers = list(_layers(net, dict(sizes), has_backward))
+    return Summary(
+        name=net.name, phase="train" if net.phase == TRAIN else "test", device=net.backend.name,
+        batch_size=_batch_size(net), layers=layers,
+        parameters=sum(layer.parameters for layer in layers),
+        multiply_adds=sum(layer.multiply_adds for layer in layers),
+        blob_bytes=sum(sizes.values()),
+        shared_bytes=arena * net.dtype.itemsize + sum(
+            size for memory, size in sizes.items() if memory not in shared),
+        parameter_bytes=sum(layer.parameter_bytes for layer in layers),
+        file_bytes=sum(4 * blob.count for layer in net.layers for blob in layer.parameters))
+
+
+def _layers(net: Net, sizes: dict[Memory, int], has_backward: bool) -> Iterator[LayerSummary]:
+    """The layers in order.  ``sizes``, of the memory of blobs, is used up meanwhile."""
+    parts = ("data", "diff")
+    owned = {blob.memory("data"): blob.count for layer in net.layers for blob in layer.parameters}
+    plan = Plan(net)
+    fused = {step.index: group.steps[0].layer.name
+             for group in plan.groups for step in group.steps[1:]}
+    for step in plan.steps:
+        layer, bottom, top = step.layer, step.bottom, step.top
+        mine = sum(owned.pop(blob.memory("data"), 0) for blob in layer.parameters)
+        copies = 2 if net.phase == TRAIN else 1
+        yield LayerSummary(
+            name=layer.name, type=layer.type, bottom=[blob.shape for blob in bottom],
+            top=[blob.shape for blob in top],
+            in_place=bool(set(layer.param.bottom).intersection(layer.param.top)),
+            parameters=mine, multiply_adds=layer.multiply_adds(bottom, top),
+            blob_bytes=sum(sizes.pop(blob.memory(part), 0) for blob in top for part in parts),
+            parameter_bytes=mine * net.dtype.itemsize * copies,
+            algorithms=_algorithms(step, has_backward), fused_into=fused.get(step.index))
+
+
+def _algorithms(step, has_backward: bool) -> list[str | None] | None:
+    """How a convolution is computed, as far as it will be."""
+    if not isinstance(step.layer, Convolution):
+        return None
+    learns = has_backward and step.backward_needed
+    wanted = (True, learns and step.layer.param_propagate_down[0],
+              learns and any(step.propagate_down))
+    return [name if runs else None
+            for name, runs in zip(step.layer.algorithms(step.bottom), wanted)]
+
+
+def _batch_size(net: Net) -> int | None:
+    """The first axis of the net's first blob, if it counts samples."""
+    first = next(iter(net.device_blobs.values()), None)
+    if first is None or not first.shape:
+        return None
+    sequences = (bottom[0].memory("data") for layer, bottom in zip(net.layers, net.bottom_blobs)
+                 if layer.type in _RECURRENT)
+    return None if first.memory("data") in sequences else first.shape[0]
+
+
+# -------------------------------------------------------------------------------------- the text
+
+def table(summary: Summary) -> str:
+    """A title, and a line for each layer."""
+    splits = [layer for layer in summary.layers if layer.type == "Split"]
+    rows = [_HEADER, *(_cells(layer) for layer in summary.layers if layer not in splits)]
+    if splits:
+        size = sum(layer.blob_bytes for layer in splits)
+        rows.append((f"({len(splits)} more)", "Split", "for several readers of a blob", "-", "-",
+                     _bytes(size), "-", ""))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join(cell.ljust(width) if name in _LEFT else cell.rjust(width)
+                       for name, cell, width in zip(_HEADER, row, widths)).rstrip()
+             for row in rows]
+    batch = f", a batch of {summary.batch_size}" if summary.batch_size else ""
+    title = f"{summary.name} in phase {summary.phase.upper()}{batch}, on {summary.device}"
+    return "\n".join([title, "", *lines])
+
+
+def _cells(layer: LayerSummary) -> tuple[str, ...]:
+    how = f"within {layer.fused_into}" if layer.fused_into else ", ".join(
+        name or "-" for name in layer.algorithms or ())
+    return (layer.name, layer.type, _shapes(layer), _count(layer.parameters),
+            _count(layer.multiply_adds), _bytes(layer.blob_bytes), _bytes(layer.parameter_bytes),
+            how)
+
+
+def _shapes(layer: LayerSummary) -> str:
+    """``64x1x28x28 -> 64x20x24x24``"""
+    bottom, top = _listed(layer.bottom), _listed(layer.top)
+    if layer.in_place and bottom == top:
+        return f"{top} in place"
+    return f"{bottom} -> {top}".rstrip() if bottom else top
+
+
+def _listed(shapes: list[Shape]) -> str:
+    """``64x10, 64``; two of one shape in a row as ``64x10 (2)``."""
+    runs = ((shape, len(list(same))) for shape, same in itertools.groupby(shapes))
+    return ", ".join(("x".join(map(str, shape)) or "()") + (f" ({n})" if n > 1 else "")
+                     for shape, n in runs)
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "-"
+
+
+def _bytes(number: int) -> str:
+    if number < 1024:
+        return f"{number} B" if number else "-"
+    for unit in ("KiB", "MiB", "GiB"):
+        number /= 1024
+        if number < 1024 or unit == "GiB":
+            break
+    return f"{number:,.1f} {unit}"
+
+
+def totals(summary: Summary, weights: str | Path | None = None) -> str:
+    """The sums, in three lines; ``weights`` is the file of its weights, if there is one."""
+    training, n = summary.phase == "train", summary.batch_size
+    file = (f"{_bytes(Path(weights).stat().st_size)} in {weights}" if weights else
+            f"about {_bytes(summary.file_bytes)} in a file")
+    each = f"; {summary.multiply_adds // n:,} a sample" if (
+        n and summary.multiply_adds % n == 0) else ""
+    return "\n".join([
+        "", f"parameters: {summary.parameters:,}; {_bytes(summary.parameter_bytes)} of memory"
+        f"{' with their diffs' * training}, {file}",
+        f"multiply-adds: {summary.multiply_adds:,} a forward pass{each}",
+        f"blobs: {_bytes(summary.blob_bytes)} of memory with keep='all', "
+        f"{_bytes(summary.shared_bytes)} with keep=[]"])
