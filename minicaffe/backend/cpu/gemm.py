@@ -26,6 +26,8 @@ from .workspace import Workspace, strided, zeros
 
 DEPTH = 256  # rows of a panel at a time: 32 KiB
 HEIGHT = 8 * TALL  # rows of the product that a thread computes at a time, at least
+_PANELS = 2**16  # floats of panels that rows go by in turn: 256 KiB
+_FEW = 2  # rows or columns of a product that is no more than some dot products
 
 
 @compiled
@@ -73,29 +75,34 @@ def pack(width, depth, b, b_at, k_stride, j_stride, panels, panels_at):
 
 
 @shared
-def _product(part, parts, height, width, depth, rows, a, row, col, b, k_stride, j_stride, line,
-             panels, panels_size, zero, results, out, i_stride, out_j_stride, accumulate):
-    """One thread's share of the product: blocks of ``rows`` rows of a panel."""
+def _product(part, parts, height, width, depth, rows, span, deep, step, a, row, col,
+             b, k_stride, j_stride, line, panels, panels_size, zero, results,
+             out, i_stride, out_j_stride, accumulate):
+    """One thread's share of the product: blocks of ``rows`` rows and ``span`` columns.
+
+    step: rows for which all of a block's panels are used in turn.
+    """
     down = (height + rows - 1) // rows
-    units = down * ((width + COLUMNS - 1) // COLUMNS)
-    panel, result_at = part * panels_size, part * rows * COLUMNS
-    slope = numpy.float32(1)
+    units = down * ((width + span - 1) // span)
+    panels_at, result_at = part * panels_size, part * rows * COLUMNS
+    slope, in_rows = numpy.float32(1), out_j_stride == 1
     for unit in range(units * part // parts, units * (part + 1) // parts):
-        i, j = unit % down * rows, unit // down * COLUMNS
-        count, columns = min(rows, height - i), min(COLUMNS, width - j)
-        for k in range(0, depth, DEPTH):
-            deep = min(DEPTH, depth - k)
-            pack(columns, deep, b, k * k_stride + j * j_stride, k_stride, j_stride, panels, panel)
-            if out_j_stride == 1:
-                multiply(count, deep, a, 0, row, i, col, k, panels, panel, panel + LANES, line, 0,
-                         zero, -1 if accumulate or k else 0, 0, slope,
-                         out, i * i_stride + j, i_stride,
-                         0, columns, LANES, max(0, columns - LANES))
-            else:
-                multiply(count, deep, a, 0, row, i, col, k, panels, panel, panel + LANES, line, 0,
-                         zero, -1 if k else 0, 0, slope, results, result_at, COLUMNS,
-                         0, columns, LANES, max(0, columns - LANES))
-        if out_j_stride != 1:
+        i, j = unit % down * rows, unit // down * span
+        count, columns = min(rows, height - i), min(span, width - j)
+        for k in range(0, depth, deep):
+            end = min(depth, k + deep)
+            pack(columns, end - k, b, k * k_stride + j * j_stride, k_stride, j_stride,
+                 panels, panels_at)
+            bias_at = -1 if k or accumulate and in_rows else 0
+            for r in range(0, count, step):
+                for c in range(0, columns, COLUMNS):
+                    left, rest = panels_at + c * (end - k), columns - c
+                    y_at = (i + r) * i_stride + j + c if in_rows else result_at + r * COLUMNS
+                    multiply(min(step, count - r), end - k, a, 0, row, i + r, col, k,
+                             panels, left, left + LANES, line, 0, zero, bias_at, False, slope,
+                             out if in_rows else results, y_at, i_stride if in_rows else COLUMNS,
+                             0, rest, LANES, max(0, rest - LANES))
+        if not in_rows:
             for c in range(columns):
                 at = i * i_stride + (j + c) * out_j_stride
                 for r in range(count):
@@ -103,25 +110,57 @@ def _product(part, parts, height, width, depth, rows, a, row, col, b, k_stride, 
                     out[place] = out[place] + value if accumulate else value
 
 
+@shared(fastmath={"reassoc", "contract"})
+def _dots(part, parts, height, width, depth, a, a_stride, b, b_stride, out, i_stride, j_stride,
+          accumulate):
+    """One thread's share of a product of few rows: dot products of rows of a and rows of b."""
+    for j in range(width * part // parts, width * (part + 1) // parts):
+        for i in range(height):
+            first, second = numpy.uint64(i * a_stride), numpy.uint64(j * b_stride)
+            total = numpy.float32(0)
+            for k in range(numpy.uint64(depth)):
+                total += a[first + k] * b[second + k]
+            place = i * i_stride + j * j_stride
+            out[place] = out[place] + total if accumulate else total
+
+
 def matmul(workspace: Workspace, threads: int, a, b, out, accumulate: bool) -> None:
     """``out = a @ b``, or ``out += a @ b``, of float32 matrices with any strides."""
-    if _cost(b.shape[1], a.shape[0]) < 0.9 * _cost(a.shape[0], b.shape[1]):
+    if _cost(b.T, a.T, out.T) < _cost(a, b, out):
         a, b, out = b.T, a.T, out.T
     (height, depth), width = a.shape, b.shape[1]
-    flat_a, i_stride, k_stride = _flat(a)
-    panels = -(-width // COLUMNS)
-    rows = max(HEIGHT, -(-height * panels // (4 * threads) // HEIGHT) * HEIGHT)
-    panel = min(DEPTH, depth) * COLUMNS + LANES
-    _product(threads, height, width, depth, rows,
-             flat_a, strided(height, i_stride, TALL), strided(depth, k_stride),
-             *_flat(b), strided(DEPTH, COLUMNS), workspace.floats("panel", threads * panel), panel,
-             zeros(height), workspace.floats("result", threads * rows * COLUMNS),
-             *_flat(out), accumulate)
+    (a, i_stride, k_stride), (b, *b_strides), (out, *out_strides) = _flat(a), _flat(b), _flat(out)
+    if min(height, width) <= _FEW and k_stride == b_strides[0] == 1:
+        _dots(threads, height, width, depth, a, i_stride, b, b_strides[1], out, *out_strides,
+              accumulate)
+        return
+    # a single panel may be longer, if what it is multiplied with is read from front to back
+    deep = min(depth, 4 * DEPTH if width <= COLUMNS and k_stride == 1 else DEPTH)
+    across = -(-width // COLUMNS)
+    blocks = min(across // (4 * threads), _PANELS // (deep * COLUMNS)) or 1
+    span = COLUMNS * blocks if out_strides[1] == 1 else COLUMNS
+    rows = -(-height * across * COLUMNS // span // (4 * threads) // HEIGHT) * HEIGHT or HEIGHT
+    panels = deep * span + LANES
+    _product(threads, height, width, depth, rows, span, deep, rows if depth > HEIGHT else 2 * TALL,
+             a, strided(height, i_stride, TALL), strided(depth, k_stride),
+             b, *b_strides, strided(deep, COLUMNS), workspace.floats("panel", threads * panels),
+             panels, zeros(height), workspace.floats("result", threads * rows * COLUMNS),
+             out, *out_strides, accumulate)
 
 
-def _cost(height: int, width: int) -> int:
-    """The time of a product, about: of the tiles, and of copying a matrix of ``width`` columns."""
-    return -(-height // ROWS) * ROWS * -(-width // COLUMNS) + 2 * width
+def _cost(a, b, out) -> float:
+    """Cycles that a product takes for each step along its depth, about.
+
+    Of its tiles, of copying b into panels, faster along its rows, and of reading a, slow where its
+    columns lie one after the other, and of writing down its columns.
+    """
+    (height, depth), width = a.shape, b.shape[1]
+    tile = TALL if width <= LANES else ROWS
+    tiles = -(-height // tile) * -(-width // COLUMNS) * ROWS
+    copies = width * (0.1 if b.strides[1] == b.itemsize else 0.5)
+    reads = 0 if a.strides[1] == a.itemsize else 0.3 * height
+    writes = 0 if out.strides[1] == out.itemsize else 1.5 * height * width / depth
+    return tiles + copies + reads + writes
 
 
 def _flat(matrix) -> tuple[numpy.ndarray, int, int]:
