@@ -14,7 +14,7 @@ import numpy
 from ..elementwise import where
 from ..errors import ParameterError, ShapeError
 from ..window import Window
-from . import convolution, pooling
+from . import convolution, pooling, winograd
 
 
 class Backend:
@@ -146,33 +146,45 @@ class Backend:
     # ---------------------------------------------------------------------------- convolution
     # x (N, C, *spatial), w (O, C / group, *kernel), b (O,) or None, y (N, O, *output spatial)
 
-    def conv_forward(self, x, w, b, y, window: Window, group: int,
-                     slope: float | None = None, columns=None) -> None:
+    # algorithm: "im2col" or "winograd" force one; None: the device chooses by a rule
+
+    def conv_forward(self, x, w, b, y, window: Window, group: int, slope: float | None = None,
+                     columns=None, algorithm: str | None = None) -> None:
         """``y = W @ im2col(x) + b``, image by image; then, if ``slope`` is given, a ReLU with it.
 
         columns: an array (N, C * k, pixels) that receives the column matrices, for backward.
         """
-        convolution.forward(self, x, w, b, y, window, group, columns)
+        if algorithm == "winograd":
+            winograd.forward(self, x, w, b, y, window, group)
+        else:
+            convolution.forward(self, x, w, b, y, window, group, columns)
         if slope is not None:
             self.map(leaky, y, y, slope)
 
-    def conv_backward_weight(self, x, dy, dw, db, window: Window, group: int,
-                             columns=None) -> None:
+    def conv_backward_weight(self, x, dy, dw, db, window: Window, group: int, columns=None,
+                             algorithm: str | None = None) -> None:
         """``dW += dy @ col.T`` and ``db += dy`` summed over pixels; dw or db may be None.
 
         columns: those that forward filled, which saves a second im2col.
         """
+        if algorithm == "winograd" and dw is not None:
+            winograd.backward_weight(self, x, dy, dw, window, group)
+            dw = None
         convolution.backward_weight(self, x, dy, dw, db, window, group, columns)
 
-    def conv_backward_data(self, dy, w, dx, window: Window, group: int) -> None:
+    def conv_backward_data(self, dy, w, dx, window: Window, group: int,
+                           algorithm: str | None = None) -> None:
         """``dx = col2im(W.T @ dy)``."""
-        convolution.backward_data(self, dy, w, dx, window, group)
+        if algorithm == "winograd":
+            winograd.backward_data(self, dy, w, dx, window, group)
+        else:
+            convolution.backward_data(self, dy, w, dx, window, group)
 
     def conv_algorithms(self, x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window,
-                        group: int) -> tuple[str, str, str]:
+                        group: int, algorithm: str | None = None) -> tuple[str, str, str]:
         """How conv_forward, conv_backward_weight and conv_backward_data compute such a convolution
         in float32: the name of an algorithm each."""
-        return "im2col", "im2col", "im2col"
+        return (algorithm or "im2col",) * 3
 
     def direct_forward(self, x, w, b, y, window: Window, group: int) -> None:
         """What conv_forward computes, from the definition, without a column matrix."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ..backend import winograd
 from ..errors import ParameterError
 from ..layer import Layer
 from ..proto import ConvolutionParameter
@@ -24,7 +25,7 @@ class Convolution(Layer):
     Params: num_output (O), kernel_size, stride (1), pad (0), dilation (1), each once or per spatial
     axis, or for two axes kernel_h, kernel_w, ...; group (1): outputs of a group see its inputs
     alone; bias_term (true), axis (1): where C is; weight_filler, bias_filler;
-    engine: IM2COL, DIRECT or TRANSPOSED force one; DEFAULT, CAFFE and CUDNN choose by a rule.
+    engine: IM2COL, DIRECT, TRANSPOSED or WINOGRAD force one; DEFAULT, CAFFE and CUDNN choose by a rule.
     Blobs: W (O, C / group, *kernel), b (O,).
     """
 
@@ -53,12 +54,13 @@ class Convolution(Layer):
                              and not self.window.is_pointwise)
 
     def _engine(self, number: int):
-        name = ConvolutionParameter.Engine.Name(number)
-        if name in ("DEFAULT", "CAFFE", "CUDNN"):
-            name = "IM2COL"
-        if name not in ENGINES:
-            raise ParameterError(self.where, f"engine {', '.join(ENGINES)}", name)
-        return ENGINES[name](self.backend, self.window, self.group)
+        name, window = ConvolutionParameter.Engine.Name(number), self.window
+        if name == "WINOGRAD" and not winograd.suits(window):
+            raise ParameterError(self.where, "kernel_size 3, stride 1, dilation 1 and a pad of at "
+                                 "most 2, on two axes, for engine WINOGRAD",
+                                 f"{window.kernel}, {window.stride}, {window.dilation} and "
+                                 f"{window.pad}")
+        return ENGINES[name](self.backend, window, self.group)
 
     def reshape(self, bottom, top):
         shape = bottom[0].shape

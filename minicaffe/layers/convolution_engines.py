@@ -1,4 +1,4 @@
-"""Three ways to compute one convolution.  All give the same numbers, up to rounding.
+"""The ways to compute one convolution.  All give the same numbers, up to rounding.
 
 An engine has the three products: forward (y), backward_weight (dW, db), backward_data (dx); its
 ``algorithms`` names how each is computed.
@@ -11,28 +11,46 @@ from ..backend.base import leaky
 from ..window import Window
 
 
-class Im2col:
-    """Columns of windows and one matrix product: the reference, and each device's fast path."""
+class Chosen:
+    """The one that the device's rule chooses by the shape; on the reference im2col."""
 
     uses_columns = True  # backward can use those of forward
+    algorithm: str | None = None  # as the primitives take it
 
     def __init__(self, backend, window: Window, group: int):
         self.backend, self.window, self.group = backend, window, group
 
     def forward(self, x, w, b, y, slope=None, **columns):
-        self.backend.conv_forward(x, w, b, y, self.window, self.group, slope, **columns)
+        self.backend.conv_forward(x, w, b, y, self.window, self.group, slope,
+                                  algorithm=self.algorithm, **columns)
 
     def backward_weight(self, x, dy, dw, db, **columns):
-        self.backend.conv_backward_weight(x, dy, dw, db, self.window, self.group, **columns)
+        self.backend.conv_backward_weight(x, dy, dw, db, self.window, self.group,
+                                          algorithm=self.algorithm, **columns)
 
     def backward_data(self, dy, w, dx):
-        self.backend.conv_backward_data(dy, w, dx, self.window, self.group)
+        self.backend.conv_backward_data(dy, w, dx, self.window, self.group,
+                                        algorithm=self.algorithm)
 
     def algorithms(self, x_shape, w_shape) -> tuple[str, str, str]:
-        return self.backend.conv_algorithms(x_shape, w_shape, self.window, self.group)
+        return self.backend.conv_algorithms(x_shape, w_shape, self.window, self.group,
+                                            self.algorithm)
 
 
-class Direct(Im2col):
+class Im2col(Chosen):
+    """Columns of windows and one matrix product."""
+
+    algorithm = "im2col"
+
+
+class Winograd(Chosen):
+    """Fewer multiplications, for 3x3 kernels at stride 1: see ``backend/winograd.py``."""
+
+    uses_columns = False
+    algorithm = "winograd"
+
+
+class Direct(Chosen):
     """The sums of the definition, one multiplication after the other; no column matrix."""
 
     uses_columns = False
@@ -52,7 +70,7 @@ class Direct(Im2col):
         return "direct", "direct", "direct"
 
 
-class Transposed(Im2col):
+class Transposed(Chosen):
     """The gradients as convolutions: of dy with the rotated filters, of x with dy.
 
     Stride 1, one channel, one filter: the input pixel a met weight w[i] in output pixel a - i, so
@@ -116,4 +134,5 @@ class Transposed(Im2col):
         return super().algorithms(x_shape, w_shape)[0], "transposed", "transposed"
 
 
-ENGINES = {"IM2COL": Im2col, "DIRECT": Direct, "TRANSPOSED": Transposed}
+ENGINES = {"IM2COL": Im2col, "DIRECT": Direct, "TRANSPOSED": Transposed, "WINOGRAD": Winograd,
+           **dict.fromkeys(("DEFAULT", "CAFFE", "CUDNN"), Chosen)}

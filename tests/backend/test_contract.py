@@ -35,10 +35,10 @@ def test_a_fast_backend_changes_no_signature(kind):
                 inspect.signature(getattr(Backend, name)), name
 
 
-def test_cpu_is_a_host_backend_that_fuses_a_relu():
+def test_cpu_is_a_host_backend_that_fuses_layers():
     backend = get_backend("cpu")
     assert (backend.name, backend.xp, backend.is_host) == ("cpu", numpy, True)
-    assert backend.fuses == {"ReLU"}
+    assert backend.fuses == {"BatchNorm", "Scale", "ReLU"}
 
 
 def test_importing_minicaffe_does_not_import_numba():

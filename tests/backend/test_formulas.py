@@ -6,6 +6,8 @@ import numpy
 import pytest
 
 from minicaffe.backend import get_backend
+from minicaffe.backend.cpu.formulas import scalar
+from minicaffe.backend.cpu.jit import compiled
 from minicaffe.elementwise import where
 
 from .processes import printed
@@ -19,6 +21,7 @@ from minicaffe.backend import get_backend
 from minicaffe.layers.buffered import with_input
 get_backend("cpu")
 from minicaffe.backend.cpu.formulas import scalar
+from minicaffe.backend.cpu.jit import compiled
 
 def formulas():
     for found in pkgutil.iter_modules(minicaffe.layers.__path__):
@@ -56,3 +59,18 @@ def test_choices_may_stand_in_choices(formula):
     out = numpy.zeros_like(x)
     get_backend("cpu").map(formula, out, x, a, b)
     numpy.testing.assert_array_equal(out, formula(x, a, b).astype(numpy.float32))
+
+
+def test_a_formula_is_computed_as_written_even_in_a_loop_whose_order_is_free():
+    rounded = scalar(lambda x: (x + 8388608.0) - 8388608.0)
+
+    def total(x):
+        result = 0.0
+        for value in x:
+            result += rounded(value)
+        return result
+
+    loop = compiled(total, cache=False, fastmath={"reassoc"})
+    assert loop(numpy.full(1000, 0.75, numpy.float32)) == 1000
+    code, = rounded.inspect_llvm().values()
+    assert "fadd float" in code and "reassoc" not in code

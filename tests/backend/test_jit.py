@@ -98,10 +98,10 @@ def test_a_formula_that_is_written_anew_is_compiled_once_for_what_it_captured(mo
         return lambda *arguments: None
 
     monkeypatch.setattr(elementwise, "loop", loop)
-    loops, x = elementwise.Loops(), numpy.ones(3, numpy.float32)
+    calls, x = elementwise.Calls(), numpy.ones(3, numpy.float32)
     for factor in (2.0, 2.0, 3.0, 2.0):
         for formula in (scaled(factor), scaled(scaled(factor))):  # one captures a formula
-            loops.map(formula, (1, 1, 3), (x,), (x,))
+            calls.map(formula, (x,), (x,))
     assert len(compiled) == 4
 
 

@@ -73,6 +73,24 @@ def test_engines_keep_the_rules_of_layers(engine):
                 lambda x, w, b: convolve(x, w, b, (3, 4), (2, 1), (1, 0), (1, 2), 2))
 
 
+WINOGRAD = {  # shape, outputs, pad, group, output
+    "plain": ((2, 3, 6, 4), 4, [0, 0], 1, (4, 2)),
+    "odd": ((2, 4, 5, 7), 6, [1, 1], 2, (5, 7)),
+    "wide pads": ((1, 2, 3, 4), 3, [2, 2], 1, (5, 6)),
+    "unequal pads": ((1, 2, 4, 3), 3, [1, 2], 1, (4, 5)),
+    "one output": ((1, 2, 3, 3), 2, [0, 0], 1, (1, 1)),
+    "many channels": ((1, 40, 6, 5), 36, [1, 1], 1, (6, 5)),
+}
+
+
+@pytest.mark.parametrize("name", WINOGRAD)
+def test_winograd_is_the_sum_of_the_definition(name):
+    shape, outputs, pad, group, output = WINOGRAD[name]
+    check_layer(text(outputs, [3, 3], [1, 1], pad, [1, 1], group, "engine: WINOGRAD"),
+                {"x": numbers(*shape)},
+                lambda x, w, b: convolve(x, w, b, output, [1, 1], pad, [1, 1], group))
+
+
 @pytest.mark.parametrize("engine", ["DEFAULT", "CAFFE", "CUDNN"])
 def test_engines_of_released_nets_choose_by_the_rule(engine):
     x = numbers(2, 3, 5, 5)
@@ -181,8 +199,9 @@ X = {"x": np.zeros((2, 3, 5, 5))}
      "that divides num_output (4) and the channels (3), got 2."),
     ("num_output: 4 group: 3 kernel_size: 3", "ParameterError: Convolution 'l': expected a group "
      "that divides num_output (4) and the channels (3), got 3."),
-    ("num_output: 2 kernel_size: 3 engine: WINOGRAD", "ParameterError: Convolution 'l': expected "
-     "engine IM2COL, DIRECT, TRANSPOSED, got WINOGRAD."),
+    ("num_output: 2 kernel_size: 5 engine: WINOGRAD", "ParameterError: Convolution 'l': expected "
+     "kernel_size 3, stride 1, dilation 1 and a pad of at most 2, on two axes, for engine "
+     "WINOGRAD, got (5, 5), (1, 1), (1, 1) and (0, 0)."),
     ("num_output: 2 kernel_size: 3 stride: 0", "ParameterError: Convolution 'l': expected stride "
      "of 1 or more, got (0, 0)."),
     ("num_output: 2 kernel_size: 3 axis: 4", "ShapeError: Convolution 'l': expected a bottom with "

@@ -12,7 +12,7 @@ import numpy
 
 from ...errors import DeviceError
 from ...window import Window
-from ..base import Backend, check_sizes, check_sums
+from ..base import Backend
 
 try:
     import numba.extending  # noqa: F401
@@ -21,8 +21,9 @@ except Exception as error:  # numba also fails on versions of NumPy that it does
                       f"{type(error).__name__}: {error}",
                       "pip install numba, or use the device 'numpy'.") from error
 
-from . import convolution, direct, gemm, neighbours, pooling, rows, weight_gradient
-from .elementwise import Loops
+from . import direct, gemm, neighbours, pooling, rows
+from .algorithms import choose
+from .elementwise import Calls
 from .threads import get_num_threads, lock, set_num_threads, worth
 from .workspace import Workspace, zeros
 
@@ -35,29 +36,26 @@ class CpuBackend(Backend):
     """The compiled backend."""
 
     name = "cpu"
-    fuses = frozenset({"ReLU", "Scale"})
+    fuses = frozenset({"BatchNorm", "Scale", "ReLU"})
 
     def __init__(self):
         get_num_threads()  # a wrong MINICAFFE_THREADS shows now, not in the middle of a net
         self._workspace = Workspace()
-        self._loops = Loops()
+        self._calls = Calls()
 
     def map(self, function: Callable, out, *inputs) -> None:
         outs = out if isinstance(out, tuple) else (out,)
-        if not _plain(*outs, *_arrays(inputs)):
-            return super().map(function, out, *inputs)
-        view = check_sizes(function, outs, inputs)
         with lock:
-            self._loops.map(function, view, _flat(outs), _flat(inputs))
+            done = self._calls.map(function, outs, inputs)
+        if not done:
+            super().map(function, out, *inputs)
 
     def sums(self, function: Callable, out, *inputs, accumulate: bool = False) -> None:
         outs = out if isinstance(out, tuple) else (out,)
-        if not _plain(*outs, *_arrays(inputs)):
-            return super().sums(function, out, *inputs, accumulate=accumulate)
-        view = check_sums(function, outs, inputs)
         with lock:
-            self._loops.sums(function, self._workspace, view, _flat(outs), _flat(inputs),
-                             bool(accumulate))
+            done = self._calls.sums(function, self._workspace, outs, inputs, bool(accumulate))
+        if not done:
+            super().sums(function, out, *inputs, accumulate=accumulate)
 
     def neighbour_sums(self, x, out, size: int, axes: tuple[int, ...]) -> None:
         square = len(axes) == 2 and sorted(axes) == [x.ndim - 2, x.ndim - 1]
@@ -73,7 +71,7 @@ class CpuBackend(Backend):
         if not _plain(out):
             return super().uniform(key, out)
         with lock:
-            rows.uniform(worth(out.size / 2), key.reshape(-1), out.reshape(-1))
+            rows.uniform(worth(out.size / 8), key.reshape(-1), out.reshape(-1))
 
     def matmul(self, a, b, out, accumulate: bool = False) -> None:
         if not all(_float32(x) and x.size and min(x.strides) >= 0 for x in (a, b, out)):
@@ -86,32 +84,40 @@ class CpuBackend(Backend):
         if not _plain(x, y):
             return super().softmax(x, y)
         with lock:
-            rows.softmax(worth(5 * x.size), x, y)
+            rows.softmax(worth(x.size / 2), x, y)
 
     # ---------------------------------------------------------------------------- convolution
 
-    def conv_forward(self, x, w, b, y, window: Window, group: int,
-                     slope: float | None = None, columns=None) -> None:
+    def conv_forward(self, x, w, b, y, window: Window, group: int, slope: float | None = None,
+                     columns=None, algorithm: str | None = None) -> None:
         if columns is not None or not _plain(x, w, b, y):
-            return super().conv_forward(x, w, b, y, window, group, slope, columns)
+            return super().conv_forward(x, w, b, y, window, group, slope, columns, algorithm)
+        chosen = choose(x.shape, w.shape, window, group, algorithm).forward
         with lock:
-            convolution.forward(self._workspace, worth(y.size * w[0].size * _PRODUCT), x, w, b, y,
-                                window, group, slope)
+            chosen.run(self._workspace, worth(y.size * w[0].size * chosen.work * _PRODUCT),
+                       x, w, b, y, window, group, slope)
 
-    def conv_backward_weight(self, x, dy, dw, db, window: Window, group: int,
-                             columns=None) -> None:
+    def conv_backward_weight(self, x, dy, dw, db, window: Window, group: int, columns=None,
+                             algorithm: str | None = None) -> None:
         if columns is not None or dw is None or not _plain(x, dy, dw, db):
-            return super().conv_backward_weight(x, dy, dw, db, window, group, columns)
+            return super().conv_backward_weight(x, dy, dw, db, window, group, columns, algorithm)
+        chosen = choose(x.shape, dw.shape, window, group, algorithm).weight
         with lock:
-            weight_gradient.backward_weight(self._workspace, worth(dy.size * dw[0].size * _PRODUCT),
-                                        x, dy, dw, db, window, group)
+            chosen.run(self._workspace, worth(dy.size * dw[0].size * chosen.work * _PRODUCT),
+                       x, dy, dw, db, window, group)
 
-    def conv_backward_data(self, dy, w, dx, window: Window, group: int) -> None:
+    def conv_backward_data(self, dy, w, dx, window: Window, group: int,
+                           algorithm: str | None = None) -> None:
         if not _plain(dy, w, dx):
-            return super().conv_backward_data(dy, w, dx, window, group)
+            return super().conv_backward_data(dy, w, dx, window, group, algorithm)
+        chosen = choose(dx.shape, w.shape, window, group, algorithm).data
         with lock:
-            convolution.backward_data(self._workspace, worth(dy.size * w[0].size * _PRODUCT),
-                                      dy, w, dx, window, group)
+            chosen.run(self._workspace, worth(dy.size * w[0].size * chosen.work * _PRODUCT),
+                       dy, w, dx, window, group)
+
+    def conv_algorithms(self, x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window,
+                        group: int, algorithm: str | None = None) -> tuple[str, str, str]:
+        return choose(tuple(x_shape), tuple(w_shape), window, group, algorithm).names
 
     def direct_forward(self, x, w, b, y, window: Window, group: int) -> None:
         if x.ndim != 4 or not _plain(x, w, b, y):
@@ -162,15 +168,6 @@ class CpuBackend(Backend):
             return super().average_pool_backward(dy, dx, window)
         with lock:
             pooling.average_backward(worth(dx.size), dy, dx, window)
-
-
-def _arrays(values: tuple) -> list:
-    return [value for value in values if isinstance(value, numpy.ndarray)]
-
-
-def _flat(values: tuple) -> tuple:
-    """The arrays among the values as flat ones."""
-    return tuple(v.reshape(-1) if isinstance(v, numpy.ndarray) else v for v in values)
 
 
 def _float32(array) -> bool:

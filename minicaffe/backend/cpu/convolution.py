@@ -6,6 +6,8 @@ An image here is one group's channels of one image of the batch: image i belongs
 
 from __future__ import annotations
 
+import math
+
 import numpy
 
 from ...window import Window
@@ -101,16 +103,25 @@ def _convolve(workspace: Workspace, threads: int, x, weights: Matrix, b, y, grou
 
 # ------------------------------------------------------------------------ gradient of the input
 
+def _turned(window: Window) -> Window:
+    """Of a convolution that leads from dy to dx."""
+    pad = tuple(d * (k - 1) - p for d, k, p in zip(window.dilation, window.kernel, window.pad))
+    return Window(window.kernel, window.stride, pad, window.dilation)
+
+
+def turns(window: Window, spatial: tuple[int, ...], output: tuple[int, ...]) -> bool:
+    """Whether dx is a convolution of dy, and that is less work than col2im."""
+    return (all(step == 1 for step in window.stride) and min(_turned(window).pad) >= 0
+            and math.prod(spatial) <= _LARGER * math.prod(output))
+
+
 def backward_data(workspace: Workspace, threads: int, dy, w, dx, window, group: int) -> None:
     """``dx = col2im(W.T @ dy)``; at stride 1 that is a convolution of dy, by the filters turned
     round."""
-    pad = tuple(d * (k - 1) - p for d, k, p in zip(window.dilation, window.kernel, window.pad))
-    if (any(step > 1 for step in window.stride) or min(pad) < 0
-            or dx[0, 0].size > _LARGER * dy[0, 0].size):
+    if not turns(window, dx.shape[2:], dy.shape[2:]):
         return _scatter(workspace, threads, dy, w, dx, window, group)
     outputs, channels, taps = w.shape[0] // group, w.shape[1], w[0, 0].size
-    t = tables(Window(window.kernel, window.stride, pad, window.dilation), outputs, dy.shape[2:],
-               dx.shape[2:])
+    t = tables(_turned(window), outputs, dy.shape[2:], dx.shape[2:])
     weights = packed(workspace, threads, w, taps - 1, group, channels,
                       outputs * channels * taps, taps, outputs, channels * taps, taps, -1)
     _convolve(workspace, threads, dy, weights, None, dx, group, None, t)

@@ -9,16 +9,20 @@ array lies in row ``i // length``, of the channel ``row % channels``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy
 
+from ..base import check_sizes, check_sums
 from .formulas import fingerprint, identity, nanoseconds, scalar
 from .jit import compiled, from_text
 from .shares import shared
 from .threads import worth
 
 CHUNK = 4096  # elements: what one thread takes at least
+_REMEMBERED = 4096  # calls
 
 # Indices are unsigned: a signed one may count from an array's end, and loops over such are slow.
 _MAP = """
@@ -26,13 +30,14 @@ def {name}(part, parts, channels, length, {arguments}):
     {numbers}
     pieces = (length + {chunk} - 1) // {chunk}
     units = out0.size // length * pieces
-    for unit in range(units * part // parts, units * (part + 1) // parts):
-        channel = unit // pieces % channels
+    begin, end = uint64(units * part // parts), uint64(units * (part + 1) // parts)
+    channels, length, pieces = uint64(channels), uint64(length), uint64(pieces)
+    for unit in range(begin, end):
+        row, piece = unit // pieces, unit % pieces
+        channel, start = row % channels, row * length
         {channel_numbers}
-        start = unit // pieces * length
-        first = start + unit % pieces * {chunk}
-        start, end = uint64(start), uint64(min(first + {chunk}, start + length))
-        for i in range(uint64(first), end):
+        first = start + piece * uint64({chunk})
+        for i in range(first, min(first + uint64({chunk}), start + length)):
             {results} = formula({values})
 """
 
@@ -43,23 +48,25 @@ def {name}(part, parts, channels, length, sums, {arguments}):
     blocks = sums.shape[1]
     pieces = (length + {chunk} - 1) // {chunk}
     places = in0.size // (channels * length) * pieces
+    channels, length, pieces = uint64(channels), uint64(length), uint64(pieces)
     for block in range(blocks * part // parts, blocks * (part + 1) // parts):
         sums[:, block] = 0
-        for place in range(places * block // blocks, places * (block + 1) // blocks):
+        begin, end = uint64(places * block // blocks), uint64(places * (block + 1) // blocks)
+        for place in range(begin, end):
+            outer, piece = place // pieces, place % pieces
             for channel in range(channels):
                 {channel_numbers}
-                start = (place // pieces * channels + channel) * length
-                first = start + place % pieces * {chunk}
-                start, end = uint64(start), uint64(min(first + {chunk}, start + length))
+                start = (outer * channels + channel) * length
+                first = start + piece * uint64({chunk})
                 {before}
-                for i in range(uint64(first), end):
+                for i in range(first, min(first + uint64({chunk}), start + length)):
                     {results} = formula({values})
                     {add}
                 {after}
 """
 
 _VALUES = {  # how a formula's input is read: see _kind
-    "array": "in{k}[i]", "one": "one{k}", "number": "in{k}", "channel": "one{k}",
+    "array": "in{k}[i]", "one": "one{k}", "number": "one{k}", "channel": "one{k}",
     "column": "in{k}[i - start]"}
 
 
@@ -105,18 +112,20 @@ def sums_loop(function: Callable, kinds: tuple[str, ...], outs: int, columns: bo
 def _made(text: str, name: str, function: Callable, kinds: tuple[str, ...], outs: int,
           targets: list[str], fastmath=False, **parts: str):
     """The function of one of the texts above, compiled, for threads to share."""
-    def read(kind: str, place: str) -> str:
-        return "; ".join(f"one{k} = in{k}[{place}]" for k, known in enumerate(kinds)
-                         if known == kind) or "pass"
+    def read(**ways: str) -> str:
+        return "; ".join(f"one{k} = " + ways[kind].format(k=k) for k, kind in enumerate(kinds)
+                         if kind in ways) or "pass"
 
     given = [f"in{k}" for k, kind in enumerate(kinds) if not kind.startswith("out")]
     name = "_".join((name, *kinds, "to", str(outs)))
     source = text.format(
-        name=name, chunk=CHUNK, arguments=", ".join(targets + given), numbers=read("one", "0"),
-        channel_numbers=read("channel", "channel"),
+        name=name, chunk=CHUNK, arguments=", ".join(targets + given),
+        numbers=read(one="in{k}[0]", number="float32(in{k})"),
+        channel_numbers=read(channel="in{k}[channel]"),
         values=", ".join(_VALUES.get(kind, kind + "[i]").format(k=k)
                          for k, kind in enumerate(kinds)), **parts)
-    names = {"formula": scalar(function), "uint64": numpy.uint64, "__name__": __name__}
+    names = {"formula": scalar(function), "uint64": numpy.uint64, "float32": numpy.float32,
+             "__name__": __name__}
     made = from_text(source, name, names, place=loop)
     known = fingerprint(function)
     made.__qualname__ = f"{made.__name__}.{function.__name__.strip('<>')}.{known}"
@@ -133,81 +142,157 @@ def _finish(sums, out, accumulate):
         out[channel] = total
 
 
-class Loops:
-    """The loops in use, kept for good: one for each formula and each value of what it captured.
+class _Call(NamedTuple):
+    """How to answer calls of one formula with arrays of certain shapes.
 
-    A formula that is written anew at each call, and captures equal values, is compiled once.
+    Attributes:
+        loop: the compiled loop; its arguments are the number of threads, channels and length, the
+            outputs or sums, and the ``given`` inputs.
+        nanoseconds: about how long it takes on one thread.
+        blocks: the number of partial sums of each channel.
+        given: which inputs the loop takes.
+    """
+
+    loop: Callable
+    nanoseconds: float
+    channels: int
+    length: int
+    blocks: int
+    given: tuple[int, ...]
+
+
+class Calls:
+    """Answers calls of ``map`` and ``sums``, and remembers how.
+
+    A compiled loop is kept for good: one for each formula and each value of what it captured.  A
+    formula that is written anew at each call, and captures equal values, is compiled once.
     """
 
     def __init__(self):
         self._loops: dict[tuple, tuple[Callable, float]] = {}
+        self._calls: dict[tuple, _Call | None] = {}
 
-    def map(self, function: Callable, view: tuple[int, int, int], outs: tuple, inputs: tuple
-            ) -> None:
-        """Set the flat float32 arrays ``outs`` to the function's values at ``inputs``, whose sizes
-        have been checked, and which are seen as ``view``, (outer, C, inner).
+    def map(self, function: Callable, outs: tuple, inputs: tuple) -> bool:
+        """Set the arrays ``outs`` to the function's values at ``inputs``.
+
+        Returns: False where compiled code does not take such arrays, and nothing was done.
+        Errors: as ``Backend.map``.
         """
-        channels, length, of_channel = _rows(view)
-        size = outs[0].size
-        kinds, given = _kinds(inputs, size, of_channel, outs)
-        made, cost = self._of(loop, function, kinds, len(outs))
-        made(worth(size * cost), channels, length, *outs, *given)
+        call = self._call(loop, function, outs, inputs, _twins(inputs, outs))
+        if call is None:
+            return False
+        call.loop(worth(call.nanoseconds), call.channels, call.length,
+                  *[out.reshape(-1) for out in outs], *_given(call, inputs))
+        return True
 
-    def sums(self, function: Callable, workspace, view: tuple[int, int, int], outs: tuple,
-             inputs: tuple, accumulate: bool) -> None:
-        """Set ``outs`` to the function's values, summed over outer and inner of ``view``."""
-        channels, length, of_channel = _rows(view)
-        size, columns = inputs[0].size, of_channel == "column"
-        kinds, given = _kinds(inputs, size, of_channel)
-        made, cost = self._of(sums_loop, function, kinds, len(outs), columns)
+    def sums(self, function: Callable, workspace, outs: tuple, inputs: tuple, accumulate: bool
+             ) -> bool:
+        """Set ``outs`` to the function's values, summed over the axes that outs lack.
+
+        Returns and errors: as ``map``.
+        """
+        call = self._call(sums_loop, function, outs, inputs, (None,) * len(inputs))
+        if call is None:
+            return False
+        shape = len(outs), call.blocks, outs[0].size
+        count = 2 * math.prod(shape)
+        sums = workspace.floats("sums", count)[:count].view(numpy.float64).reshape(shape)
+        call.loop(worth(call.nanoseconds), call.channels, call.length, sums,
+                  *_given(call, inputs))
+        for partial, out in zip(sums, outs):
+            _finish(partial, out.reshape(-1), accumulate)
+        return True
+
+    def _call(self, maker: Callable, function: Callable, outs: tuple, inputs: tuple,
+              twins: tuple) -> _Call | None:
+        """What is known of such a call; None where compiled code does not take its arrays."""
+        forms = [(value.shape, value.dtype, value.flags.num)  # all but where it lies
+                 if isinstance(value, numpy.ndarray) else None for value in outs + inputs]
+        key = maker, identity(function), twins, len(outs), *forms
+        try:
+            return self._calls[key]
+        except KeyError:
+            call = self._new_call(maker, function, outs, inputs, twins)
+        if len(self._calls) >= _REMEMBERED:  # a net that meets ever new shapes
+            self._calls.clear()
+        self._calls[key] = call
+        return call
+
+    def _new_call(self, maker: Callable, function: Callable, outs: tuple, inputs: tuple,
+                  twins: tuple) -> _Call | None:
+        if not all(_is_taken(value) for value in (*outs, *inputs)):
+            return None
+        check = check_sizes if maker is loop else check_sums
+        outer, channels, inner = check(function, outs, inputs)
+        size = outer * channels * inner
         # by the shape alone; for many channels few, or their sums would outgrow the input
         blocks = max(1, min(size // (4 * CHUNK), size // (16 * outs[0].size), 64,
-                            view[0] * -(-view[2] // CHUNK)))
-        count = len(outs) * blocks * outs[0].size
-        sums = workspace.floats("sums", 2 * count)[:2 * count].view(numpy.float64)
-        sums = sums.reshape(len(outs), blocks, outs[0].size)
-        made(worth(size * cost), channels, length, sums, *given)
-        for partial, out in zip(sums, outs):
-            _finish(partial, out, accumulate)
+                            outer * -(-inner // CHUNK)))
+        columns = inner == 1
+        if columns:  # channels that follow each other make up one row, run through at full speed
+            channels, inner = 1, channels
+        kinds = tuple(_kind(value, twin, size, columns) for value, twin in zip(inputs, twins))
+        given = tuple(k for k, kind in enumerate(kinds) if not kind.startswith("out"))
+        form = (kinds, len(outs)) if maker is loop else (kinds, len(outs), columns)
+        made, cost = self._loop(maker, function, *form)
+        return _Call(made, size * cost, channels, inner, blocks, given)
 
-    def _of(self, maker: Callable, function: Callable, *form) -> tuple[Callable, float]:
+    def _loop(self, maker: Callable, function: Callable, *form) -> tuple[Callable, float]:
         """The loop that ``maker`` makes, and about how long it takes for one element."""
-        key = (maker.__name__, identity(function), *form)
-        known = self._loops.get(key)
-        if known is None:
-            known = self._loops[key] = maker(function, *form), nanoseconds(function)
-        return known
+        key = maker, identity(function), *form
+        if key not in self._loops:
+            self._loops[key] = maker(function, *form), nanoseconds(function)
+        return self._loops[key]
 
 
-def _rows(view: tuple[int, int, int]) -> tuple[int, int, str]:
-    """Channels, length of a row, and the kind of an input that has an element for each channel.
+def _twins(inputs: tuple, outs: tuple) -> tuple[int | None, ...]:
+    """For each input the number of the output that it is, under another name or the same.
 
-    Where only channels follow each other they make up one row, to be run through at full speed.
+    A loop over two names of one memory could not be vectorised, so it gets one name.
     """
-    _, channels, inner = view
-    return (channels, inner, "channel") if inner > 1 else (1, channels, "column")
+    return tuple([_twin(value, outs) if isinstance(value, numpy.ndarray) else None
+                  for value in inputs])
 
 
-def _kinds(inputs: tuple, size: int, of_channel: str, outs: tuple = ()
-           ) -> tuple[tuple[str, ...], list]:
-    """The kind of each input, and those that a loop is given.
+def _twin(value, outs: tuple) -> int | None:
+    for k, out in enumerate(outs):
+        if value is out:
+            return k
+    for k, out in enumerate(outs):  # the address alone would do, but takes ten times as long
+        if (value.size == out.size and numpy.may_share_memory(value, out)
+                and _address(value) == _address(out)):
+            return k
+    return None
 
-    Kinds: ``array``: an element for each of the output; ``channel``: for each channel;
-    ``column``: for each element of a row; ``one``: an array of one element; ``number``; ``out0``,
-    ``out1``: the output's own array.
+
+def _address(array) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def _is_taken(value) -> bool:
+    """Whether compiled code takes this input or output."""
+    return not isinstance(value, numpy.ndarray) or (
+        value.dtype == numpy.float32 and value.flags.c_contiguous and value.flags.aligned
+        and value.size > 0)
+
+
+def _kind(value, twin: int | None, size: int, columns: bool) -> str:
+    """How a loop reads an input.
+
+    ``array``: it has an element for each of the output; ``channel``: for each channel; ``column``:
+    for each element of a row; ``one``: it has one element; ``number``; ``out0``, ``out1``: it is
+    the output's own array.
     """
-    # A loop over two names of one memory could not be vectorised, so it gets one name.
-    places = [out.__array_interface__["data"][0] for out in outs]
-    kinds, given = [], []
-    for value in inputs:
-        if not isinstance(value, numpy.ndarray):
-            kind, value = "number", numpy.float32(value)
-        elif value.size == size:
-            place = value.__array_interface__["data"][0]
-            kind = f"out{places.index(place)}" if place in places else "array"
-        else:
-            kind = "one" if value.size == 1 else of_channel
-        kinds.append(kind)
-        if not kind.startswith("out"):
-            given.append(value)
-    return tuple(kinds), given
+    if not isinstance(value, numpy.ndarray):
+        return "number"
+    if value.size == size:
+        return "array" if twin is None else f"out{twin}"
+    if value.size == 1:
+        return "one"
+    return "column" if columns else "channel"
+
+
+def _given(call: _Call, inputs: tuple) -> list:
+    """The inputs that the loop takes, in the form in which it does."""
+    return [inputs[k].reshape(-1) if isinstance(inputs[k], numpy.ndarray) else float(inputs[k])
+            for k in call.given]

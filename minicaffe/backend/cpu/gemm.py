@@ -74,6 +74,14 @@ def pack(width, depth, b, b_at, k_stride, j_stride, panels, panels_at):
                 panels[at + k * COLUMNS] = b[b_at + k * k_stride + j * j_stride]
 
 
+@compiled
+def add_some(source, source_at, target, target_at, count):
+    """``target[:count] += source[:count]``."""
+    first, at = numpy.uint64(source_at), numpy.uint64(target_at)
+    for i in range(numpy.uint64(count)):
+        target[at + i] += source[first + i]
+
+
 @shared
 def _product(part, parts, height, width, depth, rows, span, deep, step, a, row, col,
              b, k_stride, j_stride, line, panels, panels_size, zero, results,

@@ -111,11 +111,9 @@ def _rows_of_tile(builder, rows: int, vectors: int, n: dict) -> None:
                         builder.store(start, total)
         with otherwise:
             for i in range(rows):
-                with builder.if_then(builder.icmp_signed("<", _int(i), n["count"])):
-                    for place, mask, total in zip(places, masks, sums[i]):
-                        at = _as_vector(builder, builder.gep(
-                            place, [builder.mul(n["stride"], _int(i))]))
-                        builder.store(_load_some(builder, at, mask), total)
+                for place, total in zip(places, sums[i]):
+                    builder.store(_zeros, total)
+                    _fetch(builder, builder.gep(place, [builder.mul(n["stride"], _int(i))]))
     a = [builder.gep(n["a"], [builder.load(builder.gep(n["row"], [_int(i)]))])
          for i in range(rows)]
     b = [builder.gep(n["b"], [n[name]]) for name in ("left", "right")[:vectors]]
@@ -127,6 +125,14 @@ def _rows_of_tile(builder, rows: int, vectors: int, n: dict) -> None:
             value = _broadcast(builder, builder.load(builder.gep(a[i], [shift]), align=4))
             for total, factor in zip(sums[i], factors):
                 builder.store(_multiply_add(builder, value, factor, builder.load(total)), total)
+    with builder.if_then(builder.not_(fresh)):
+        for i in range(rows):
+            with builder.if_then(builder.icmp_signed("<", _int(i), n["count"])):
+                for place, mask, total in zip(places, masks, sums[i]):
+                    at = _as_vector(builder, builder.gep(
+                        place, [builder.mul(n["stride"], _int(i))]))
+                    builder.store(builder.fadd(builder.load(total), _load_some(builder, at, mask)),
+                                  total)
     with builder.if_then(builder.icmp_signed("!=", n["last"], _int(0))):
         slope = _broadcast(builder, n["slope"])
         for total in (total for line in sums for total in line):
@@ -344,3 +350,12 @@ def _multiply_add(builder, a, b, c):
     function = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(_vector, [_vector] * 3), f"llvm.fmuladd.v{LANES}f32")
     return builder.call(function, [a, b, c])
+
+
+def _fetch(builder, place):
+    """Have the processor bring what is at an address into its caches."""
+    byte = builder.bitcast(place, ir.IntType(8).as_pointer())
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(ir.VoidType(), [byte.type, _lane, _lane, _lane]),
+        "llvm.prefetch.p0")
+    builder.call(function, [byte, _lane(1), _lane(3), _lane(1)])

@@ -28,18 +28,36 @@ def _add(source, begin, target, at, count, adds):
             target[at + i] = source[begin + i]
 
 
+@compiled
+def _add_all(source, begin, apart, steps, target, at, count):
+    """``target[at:at + count]`` = the sum of ``source[begin + step * apart:]`` over the steps.
+
+    The steps are a tuple: their number is known when this is compiled, and the loop over them
+    becomes one line.
+    """
+    begin, at = uint64(begin), uint64(at)
+    for i in range(uint64(count)):
+        total = float32(0)
+        for step in steps:
+            total += source[begin + uint64(step * apart) + i]
+        target[at + i] = total
+
+
 @shared
-def _along(part, parts, x, out, channels, inner, size):
-    """x, out: flat (outer, channels, inner); the window lies along the channels."""
-    reach, pieces = size // 2, (inner + _PIECE - 1) // _PIECE
+def _along(part, parts, x, out, channels, inner, steps):
+    """x, out: flat (outer, channels, inner); the window's steps lie along the channels."""
+    reach, pieces = len(steps) // 2, (inner + _PIECE - 1) // _PIECE
     units = x.size // (channels * inner) * pieces
     for unit in range(units * part // parts, units * (part + 1) // parts):
         first = unit % pieces * _PIECE
         count, start = min(_PIECE, inner - first), unit // pieces * channels * inner + first
         for c in range(channels):
-            lowest = max(c - reach, 0)
-            for other in range(lowest, min(c + reach + 1, channels)):
-                _add(x, start + other * inner, out, start + c * inner, count, other > lowest)
+            at, lowest, end = start + c * inner, max(c - reach, 0), min(c + reach + 1, channels)
+            if end - lowest == len(steps):
+                _add_all(x, at, inner, steps, out, at, count)
+                continue
+            for other in range(lowest, end):
+                _add(x, start + other * inner, out, at, count, other > lowest)
 
 
 @shared
@@ -70,8 +88,9 @@ def _within(part, parts, x, out, width, size, place, scratch):
 
 def along(threads: int, x, out, size: int, axis: int) -> None:
     """The sum over a window of ``size`` along one axis."""
+    steps = tuple(range(-(size // 2), size // 2 + 1))
     _along(threads, x.reshape(-1), out.reshape(-1), x.shape[axis], math.prod(x.shape[axis + 1:]),
-           size)
+           steps)
 
 
 @recent

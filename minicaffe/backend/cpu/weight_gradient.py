@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy
 
 from .columns import copy_in
-from .gemm import DEPTH, multiply, pack
-from .jit import compiled
+from .gemm import DEPTH, add_some, multiply, pack
 from .microkernel import COLUMNS, LANES, add_vector, clear_floats, transpose_block
 from .shares import shared
 from .tables import tables
@@ -84,12 +83,6 @@ def _add_sums(part, parts, batches, group, outputs, t, sums, blocks_of, dw, db):
         if len(db):
             for j in range(count):
                 db[first + j] += sums[unit * size + t.depth * COLUMNS + j]
-
-
-@compiled
-def add_some(source, source_at, target, target_at, count):
-    for i in range(count):
-        target[target_at + i] += source[source_at + i]
 
 
 def backward_weight(workspace: Workspace, threads: int, x, dy, dw, db, window,

@@ -1,0 +1,262 @@
+"""The linear maps of Winograd's convolution, from exact fractions to vector instructions.
+
+A convolution of a few pixels multiplies two polynomials.  So it can be done by evaluating both at
+some points, multiplying values, and interpolating: the method of Toom and Cook.  To compute
+``edge`` outputs of 3 taps takes ``edge + 2`` products, one for each point, where the definition
+takes ``3 * edge``; in two axes both numbers are squared::
+
+    y = A.T @ ((G @ g @ G.T) * (B.T @ d @ B.T.T)) @ A
+
+of a patch d of (edge + 2)^2 pixels and the 3 x 3 filter g.  More, or larger, points would save more
+products and lose more digits.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from .microkernel import (
+    LANES,
+    _as_vector,
+    _first_lanes,
+    _int,
+    _load_some,
+    _multiply_add,
+    _pointer,
+    _store_some,
+    _transposed,
+    _vector,
+    _zeros,
+)
+from .microkernel import _broadcast as _all_lanes
+
+Rows = list[list[Fraction]]
+
+POINTS = {2: (0, 1, -1), 4: (0, 1, -1, Fraction(1, 2), -2)}  # by edge; infinity is one more
+
+
+def matrices(points: tuple) -> tuple[Rows, Rows, Rows]:
+    """(A.T, G, B.T) for 3 taps; shapes (edge, size), (size, 3) and (size, size), where size is
+    edge + 2 and one more than the number of points.
+    """
+    points = [Fraction(p) for p in points]
+    edge = len(points) - 1
+    evaluate = [[p**i for p in points] + [Fraction(i == edge - 1)] for i in range(edge)]
+    patches, filters = [], []
+    for p in points:
+        others = [q for q in points if q != p]
+        scale = _at(others, p)
+        patches.append([c * (1 if scale > 0 else -1) for c in _product(others)] + [Fraction(0)])
+        filters.append([p**i / abs(scale) for i in range(3)])
+    patches.append(_product(points))
+    filters.append([Fraction(0), Fraction(0), Fraction(1)])
+    return evaluate, filters, patches
+
+
+def _at(roots: list[Fraction], x: Fraction) -> Fraction:
+    """The polynomial with these roots, at x."""
+    value = Fraction(1)
+    for root in roots:
+        value *= x - root
+    return value
+
+
+def _product(roots: list[Fraction]) -> list[Fraction]:
+    """The coefficients of the polynomial with these roots, from that of 1 up."""
+    result = [Fraction(1)]
+    for root in roots:
+        shifted, scaled = [Fraction(0), *result], [root * c for c in result] + [Fraction(0)]
+        result = [a - b for a, b in zip(shifted, scaled)]
+    return result
+
+
+def transposed(matrix: Rows) -> Rows:
+    return [list(column) for column in zip(*matrix)]
+
+
+# ------------------------------------------------------------------------------------ generators
+
+def _sandwich(matrix: Rows):
+    """An intrinsic: ``target[i, j] = (matrix @ source @ matrix.T)[i, j]``, vectors of LANES.
+
+    Element (i, j) of the source is the vector at ``at + i * down + j * across``; so of the target.
+    """
+    @intrinsic
+    def transform(typing_context, source, at, down, across,
+                  target, target_at, target_down, target_across):
+        def generate(context, builder, signature, args):
+            lines = _load_square(context, builder, signature, args, len(matrix[0]))
+            _store_square(context, builder, signature, args, _both_sides(builder, matrix, lines))
+            return context.get_dummy_value()
+
+        return types.void(source, at, down, across, target, target_at, target_down,
+                          target_across), generate
+
+    return transform
+
+
+def _finished_sandwich(matrix: Rows):
+    """``_sandwich``, plus the vector at ``bias[bias_at]``, and then ``leaky`` with the slope."""
+    @intrinsic
+    def transform(typing_context, source, at, down, across,
+                  target, target_at, target_down, target_across, bias, bias_at, slope):
+        def generate(context, builder, signature, args):
+            start = builder.load(_as_vector(builder, _pointer(
+                context, builder, signature.args[8], args[8], args[9])), align=4)
+            factor = _all_lanes(builder, args[10])
+            lines = _load_square(context, builder, signature, args, len(matrix[0]))
+            results = [[_leaky(builder, builder.fadd(value, start), factor) for value in line]
+                       for line in _both_sides(builder, matrix, lines)]
+            _store_square(context, builder, signature, args, results)
+            return context.get_dummy_value()
+
+        return types.void(source, at, down, across, target, target_at, target_down,
+                          target_across, bias, bias_at, slope), generate
+
+    return transform
+
+
+def _load_square(context, builder, signature, args, size: int) -> list[list]:
+    """size x size vectors, column by column."""
+    place = _pointer(context, builder, signature.args[0], args[0], args[1])
+    return [[builder.load(_as_vector(builder, _place(builder, place, args[2:4], i, j)), align=4)
+             for i in range(size)] for j in range(size)]
+
+
+def _store_square(context, builder, signature, args, lines: list[list]) -> None:
+    place = _pointer(context, builder, signature.args[4], args[4], args[5])
+    for i, line in enumerate(lines):
+        for j, value in enumerate(line):
+            builder.store(value, _as_vector(builder, _place(builder, place, args[6:8], i, j)),
+                          align=4)
+
+
+def _place(builder, start, strides, i: int, j: int):
+    down, across = (builder.mul(stride, _int(n)) for stride, n in zip(strides, (i, j)))
+    return builder.gep(start, [builder.add(down, across)])
+
+
+def _both_sides(builder, matrix: Rows, columns: list[list]) -> list[list]:
+    """``matrix @ square @ matrix.T``, rows of it, where the square is given by its columns."""
+    half = [_times(builder, matrix, column) for column in columns]
+    return [_times(builder, matrix, [column[i] for column in half]) for i in range(len(matrix))]
+
+
+def _leaky(builder, value, slope):
+    negative = builder.fadd(builder.fmul(slope, value), _zeros)
+    return builder.select(builder.fcmp_ordered(">", value, _zeros), value, negative)
+
+
+def _times(builder, matrix: Rows, values: list) -> list:
+    """``matrix @ values``.  Points that differ in sign share their even and odd terms, which shows
+    as columns, or rows, that are equal but for signs."""
+    matrix, values = [list(row) for row in matrix], list(values)
+    for j, k in _twins(transposed(matrix)):
+        total, rest = builder.fadd(values[j], values[k]), builder.fsub(values[j], values[k])
+        for row in matrix:
+            alike = row[j] == row[k]
+            row[j], row[k] = (row[j], Fraction(0)) if alike else (Fraction(0), row[j])
+        values[j], values[k] = total, rest
+    results = [None] * len(matrix)
+    for i, k in _twins(matrix):
+        alike = _sum(builder, [a if a == b else 0 for a, b in zip(matrix[i], matrix[k])], values)
+        unlike = _sum(builder, [a if a != b else 0 for a, b in zip(matrix[i], matrix[k])], values)
+        results[i], results[k] = builder.fadd(alike, unlike), builder.fsub(alike, unlike)
+    return [_sum(builder, row, values) if result is None else result
+            for row, result in zip(matrix, results)]
+
+
+def _twins(rows: Rows) -> list[tuple[int, int]]:
+    """Pairs of rows that are equal but for some signs, and only some."""
+    pairs, taken = [], set()
+    for i, row in enumerate(rows):
+        for k in range(i + 1, len(rows)):
+            same = [a == b for a, b in zip(row, rows[k]) if a or b]
+            if (not taken & {i, k} and any(same) and not all(same)
+                    and [abs(a) for a in row] == [abs(b) for b in rows[k]]):
+                pairs.append((i, k))
+                taken |= {i, k}
+    return pairs
+
+
+def _sum(builder, factors, values: list):
+    """The sum of factor * value; starts with a factor that needs no multiplication, if any."""
+    terms = sorted(((f, v) for f, v in zip(factors, values) if f),
+                   key=lambda term: (term[0] != 1, abs(term[0]) != 1))
+    total = None
+    for factor, value in terms:
+        constant = ir.Constant(_vector, [float(factor)] * LANES)
+        if total is None:
+            total = value if factor == 1 else builder.fmul(constant, value)
+        elif abs(factor) == 1:
+            total = (builder.fadd if factor > 0 else builder.fsub)(total, value)
+        else:
+            total = _multiply_add(builder, constant, value, total)
+    return total
+
+
+_A2, _G2, _B2 = matrices(POINTS[2])
+_A4, _G4, _B4 = matrices(POINTS[4])
+filters2, filters4 = _sandwich(_G2), _sandwich(_G4)
+patches2, patches4 = _sandwich(_B2), _sandwich(_B4)
+outputs2, outputs4 = _finished_sandwich(_A2), _finished_sandwich(_A4)
+gradients2, gradients4 = _sandwich(transposed(_A2)), _sandwich(transposed(_A4))
+sums2, sums4 = _sandwich(transposed(_G2)), _sandwich(transposed(_G4))
+
+
+# ---------------------------------------------------------------------- channels side by side
+
+@intrinsic
+def spread_block(typing_context, source, source_at, stride, rows, columns,
+                 target, target_at, places, first):
+    """``target[places[first + j] + i] = source[i * stride + j]`` for i, j < LANES.
+
+    What lies behind ``columns`` is not read but written, as zeros, and behind ``rows`` the last row
+    is repeated.
+    """
+    def generate(context, builder, signature, args):
+        _, source_at, stride, rows, columns, _, target_at, _, first = args
+        source = _pointer(context, builder, signature.args[0], args[0], source_at)
+        target = _pointer(context, builder, signature.args[5], args[5], target_at)
+        places = _pointer(context, builder, signature.args[7], args[7], first)
+        mask, last = _first_lanes(builder, columns), builder.sub(rows, _int(1))
+        lines = []
+        for i in range(LANES):
+            row = builder.select(builder.icmp_signed("<", _int(i), last), _int(i), last)
+            place = builder.gep(source, [builder.mul(stride, row)])
+            lines.append(_load_some(builder, _as_vector(builder, place), mask))
+        for j, line in enumerate(_transposed(builder, lines)):
+            place = builder.gep(target, [builder.load(builder.gep(places, [_int(j)]))])
+            builder.store(line, _as_vector(builder, place), align=4)
+        return context.get_dummy_value()
+
+    return types.void(source, source_at, stride, rows, columns, target, target_at, places,
+                      first), generate
+
+
+@intrinsic
+def collect_block(typing_context, source, source_at, places, first,
+                  target, target_at, stride, rows, columns):
+    """``target[i * stride + j] = source[places[first + j] + i]`` for i < rows, j < columns <= LANES.
+    """
+    def generate(context, builder, signature, args):
+        _, source_at, _, first, _, target_at, stride, rows, columns = args
+        source = _pointer(context, builder, signature.args[0], args[0], source_at)
+        places = _pointer(context, builder, signature.args[2], args[2], first)
+        target = _pointer(context, builder, signature.args[4], args[4], target_at)
+        mask = _first_lanes(builder, columns)
+        lines = [builder.load(_as_vector(builder, builder.gep(
+            source, [builder.load(builder.gep(places, [_int(j)]))])), align=4)
+            for j in range(LANES)]
+        for i, line in enumerate(_transposed(builder, lines)):
+            with builder.if_then(builder.icmp_signed("<", _int(i), rows)):
+                place = builder.gep(target, [builder.mul(stride, _int(i))])
+                _store_some(builder, line, _as_vector(builder, place), mask)
+        return context.get_dummy_value()
+
+    return types.void(source, source_at, places, first, target, target_at, stride, rows,
+                      columns), generate
