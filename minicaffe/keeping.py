@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -120,12 +121,13 @@ def share_memory(net: Net, kept: frozenset[str], with_backward: bool) -> dict[st
     Returns: for each blob that was not kept, which of "data" and "diff" cannot be read.
     """
     movable = sharing(net, kept, lifetimes(net, with_backward))
-    offsets, total = first_fit(movable)
+    offsets, total = first_fit(movable.values())
     if movable:
         memory = next(iter(movable))
         arena = memory.backend.zeros((total,), memory.dtype)
-        for memory, offset in offsets.items():
-            memory.place(arena[offset:offset + movable[memory].size])
+        places = {life: arena[offset:offset + life.size] for life, offset in offsets.items()}
+        for memory, life in movable.items():
+            memory.place(places[life])
         _log.debug("%s: %d arrays share %.1f MiB instead of %.1f", net.name, len(movable),
                    total * memory.dtype.itemsize / 2**20,
                    sum(life.size for life in movable.values()) * memory.dtype.itemsize / 2**20)
@@ -139,9 +141,25 @@ def share_memory(net: Net, kept: frozenset[str], with_backward: bool) -> dict[st
 
 def sharing(net: Net, kept: Iterable[str], lives: dict[Memory, Life]) -> dict[Memory, Life]:
     """The lives of those arrays that may share memory: not of blobs named in ``kept``, nor of
-    numbers that the passes themselves do not write."""
+    numbers that the passes themselves do not write.
+
+    Where backward may write a diff over another, which is not needed again, both have one life.
+    """
     own = {net.device_blobs[name].memory(part) for name in kept for part in ("data", "diff")}
-    return {memory: life for memory, life in lives.items() if memory not in own and life.written}
+    movable = {memory: life for memory, life in lives.items() if memory not in own and life.written}
+    for i in reversed(range(len(net.layers))):
+        if net.layers[i].diff_in_place:
+            for top, bottom in itertools.product(net.tops_of(i), net.bottoms_of(i)):
+                _join(movable, top.memory("diff"), bottom.memory("diff"))
+    return movable
+
+
+def _join(lives: dict[Memory, Life], before: Memory, after: Memory) -> None:
+    """Give both the life from the first's beginning to the other's end, if they meet."""
+    first, second = lives.get(before), lives.get(after)
+    if first and second and first is not second and first.last == second.first:
+        first.last, first.size = second.last, max(first.size, second.size)
+        lives.update((memory, first) for memory, life in lives.items() if life is second)
 
 
 class Life:
@@ -164,8 +182,6 @@ def lifetimes(net: Net, with_backward: bool) -> dict[Memory, Life]:
         life.last, life.size = time, max(life.size, blob.count)
 
     layers = len(net.layers)
-    starts = {step.index: group.first for group in net._plan.groups if group.fuses_backward
-              for step in group.steps}  # a group reads and writes all of its blobs at one time
     for i in range(layers):
         fed = not net.layers[i].param.bottom  # by the user, or once: not anew in every pass
         for blob in net.bottoms_of(i):
@@ -173,7 +189,7 @@ def lifetimes(net: Net, with_backward: bool) -> dict[Memory, Life]:
         for blob in net.tops_of(i):
             use(blob, "data", i, not fed)
     for i in reversed(range(layers)) if with_backward else ():
-        time, layer = 2 * layers - starts.get(i, i), net.layers[i]
+        time, layer = 2 * layers - i, net.layers[i]
         if not net.layer_need_backward[i] or type(layer).backward is Layer.backward:
             continue
         for blob in net.tops_of(i):
@@ -188,12 +204,12 @@ def lifetimes(net: Net, with_backward: bool) -> dict[Memory, Life]:
     return lives
 
 
-def first_fit(lives: dict[Memory, Life]) -> tuple[dict[Memory, int], int]:
-    """An offset for each array: the largest first, each at the lowest place that is free;
+def first_fit(lives: Iterable[Life]) -> tuple[dict[Life, int], int]:
+    """An offset for each life: the largest first, each at the lowest place that is free;
     and how long the arena is."""
     placed: list[tuple[int, int, Life]] = []
-    offsets: dict[Memory, int] = {}
-    for memory, life in sorted(lives.items(), key=lambda item: -item[1].size):
+    offsets: dict[Life, int] = {}
+    for life in sorted(dict.fromkeys(lives), key=lambda life: -life.size):
         size = -(-life.size // 16) * 16  # whole cache lines
         offset = 0
         for start, end, _ in sorted(
@@ -203,5 +219,5 @@ def first_fit(lives: dict[Memory, Life]) -> tuple[dict[Memory, int], int]:
                 break
             offset = max(offset, end)
         placed.append((offset, offset + size, life))
-        offsets[memory] = offset
+        offsets[life] = offset
     return offsets, max((end for _, end, _ in placed), default=0)

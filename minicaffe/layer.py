@@ -43,6 +43,7 @@ class Layer:
         in_place: its top may be written over its bottom.
         backward_reads: whose values backward needs, of "bottom" and "top"; memory that no one
             needs any more serves other blobs.
+        diff_in_place: backward may write the diff of a bottom over that of a top.
         host: it is host code by nature and is handed NumPy arrays, whatever the device.
         reshapes_always: its tops may take another shape in any pass, as where it reads data.
         takes_epilogue: its forward takes the ``slope`` of a ReLU in place that follows it.
@@ -55,6 +56,7 @@ class Layer:
     no_gradient: tuple[int, ...] = ()
     in_place = False
     backward_reads: tuple[str, ...] = ("bottom", "top")
+    diff_in_place = False
     host = False
     reshapes_always = False
     takes_epilogue = False
@@ -62,7 +64,8 @@ class Layer:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         # what a parent says of a method does not hold for another method in its place
-        for method, says in (("forward", "takes_epilogue"), ("backward", "backward_reads")):
+        for method, says in (("forward", "takes_epilogue"), ("backward", "backward_reads"),
+                             ("backward", "diff_in_place")):
             if method in vars(cls) and says not in vars(cls):
                 setattr(cls, says, getattr(Layer, says))
         if not cls.__name__.startswith("_"):

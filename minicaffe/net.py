@@ -202,12 +202,12 @@ class Net(WeightFiles):
                 layer.prepare(self.tick)
             self.tick += 1
         before, after = self._hooks["before_forward"], self._hooks["after_forward"]
-        for step, fused in self._plan.forward(first, last, whole=not (before or after)):
+        for part in self._plan.forward(first, last, whole=not any(self._hooks.values())):
             for hook in before:
-                hook(step.index)
-            step.forward(fused)
+                hook(part.index)
+            part.forward()
             for hook in after:
-                hook(step.index)
+                hook(part.index)
 
     def run_backward(self, first: int | None = None, last: int = 0) -> None:
         """The backward passes of layers ``first`` down to ``last``, by index."""
@@ -215,12 +215,13 @@ class Net(WeightFiles):
         if self.phase != TRAIN:
             wiring.refuse_labels(self)
         self._keeping.check_backward(first, last)
-        for step in self._plan.backward(first, last):
-            for hook in self._hooks["before_backward"]:
-                hook(step.index)
-            step.backward()
-            for hook in self._hooks["after_backward"]:
-                hook(step.index)
+        before, after = self._hooks["before_backward"], self._hooks["after_backward"]
+        for part in self._plan.backward(first, last, whole=not (before or after)):
+            for hook in before:
+                hook(part.index)
+            part.backward()
+            for hook in after:
+                hook(part.index)
 
     def loss(self):
         """The sum of all losses after a forward pass, weighted: one number on the device."""

@@ -1,18 +1,20 @@
-"""The steps of a pass: layers one by one, or fused with a neighbour."""
+"""The steps of a pass: layers one by one, or groups of neighbours that run as one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .errors import NetError
+from .fusion import Group, groups
 from .layer import Layer
 
 if TYPE_CHECKING:
     from .net import Net
 
+
 class Step:
-    """One layer with its blobs, and the ReLU in place that its forward pass takes in, if any."""
+    """One layer with its blobs."""
 
     def __init__(self, net: Net, index: int):
         self.index = index
@@ -20,7 +22,6 @@ class Step:
         self.bottom, self.top = net.bottoms_of(index), net.tops_of(index)
         self.propagate_down = net.bottom_need_backward[index]
         self.backward_needed = net.layer_need_backward[index]
-        self.absorbed: Step | None = None
         self._shapes: list[tuple[int, ...]] | None = None
         self._is_dead_end = bool(self.top) and any(self.propagate_down) and (
             type(self.layer).backward is Layer.backward)
@@ -42,14 +43,10 @@ class Step:
                 if blob.count != count:
                     blob.diff[...] = weight
 
-    def forward(self, fused: bool) -> None:
-        """Run the layer; ``fused`` with the one it absorbed."""
+    def forward(self) -> None:
+        """Run the layer."""
         self.reshape()
-        if fused:
-            self.absorbed.reshape()
-            self.layer.forward(self.bottom, self.top, slope=self.absorbed.layer.slope)
-        else:
-            self.layer.forward(self.bottom, self.top)
+        self.layer.forward(self.bottom, self.top)
 
     def backward(self) -> None:
         """Run the layer's backward.  Errors: NetError for one that has none and would need it."""
@@ -61,37 +58,36 @@ class Step:
 
 
 class Plan:
-    """All steps of a net, fused where nothing that stays visible changes."""
+    """All steps of a net, in groups where nothing that stays visible changes."""
 
     def __init__(self, net: Net):
         self.steps = [Step(net, i) for i in range(len(net.layers))]
-        for step, following in zip(self.steps, self.steps[1:]):
-            if _fusible(step, following):
-                step.absorbed = following
+        self.groups = groups(self.steps)
+        self._group_of = {step.index: group for group in self.groups for step in group.steps}
 
-    def forward(self, first: int, last: int, whole: bool = True) -> Iterator[tuple[Step, bool]]:
-        """The steps from layer ``first`` to layer ``last``, each with whether it runs fused.
+    def forward(self, first: int, last: int, whole: bool = True) -> Iterable[Step | Group]:
+        """What runs from layer ``first`` to layer ``last``, in order.
 
         whole: False where a seam between any two layers is needed, as by a hook.
         """
-        index = first
-        while index <= last:
-            step = self.steps[index]
-            fused = whole and step.absorbed is not None and index < last
-            yield step, fused
-            index += 2 if fused else 1
+        return self._parts(first, last, whole)
 
-    def backward(self, first: int, last: int) -> Iterator[Step]:
-        """The steps from layer ``first`` down to layer ``last``.
+    def backward(self, first: int, last: int, whole: bool = True) -> Iterable[Step | Group]:
+        """What runs from layer ``first`` down to layer ``last``, in order."""
+        return reversed(self._parts(last, first, whole))
 
-        Backward runs layer by layer: the diff between a convolution and its ReLU is masked in
-        place, which is what unfused layers leave in that blob too.
-        """
-        return reversed(self.steps[last:first + 1])
-
-
-def _fusible(step: Step, following: Step) -> bool:
-    """A convolution with a ReLU in place behind it, on a backend whose epilogue takes it."""
-    layer, relu = step.layer, following.layer
-    return (layer.takes_epilogue and relu.param.type in layer.backend.fuses
-            and following.bottom == step.top == following.top)
+    def _parts(self, first: int, last: int, whole: bool) -> list[Step | Group]:
+        """The layers from ``first`` to ``last``; a group as one if it lies within, and else with
+        all that its layers, which now run by themselves, expect from an earlier pass."""
+        parts: list[Step | Group] = []
+        for step in self.steps[first:last + 1]:
+            group = self._group_of.get(step.index)
+            if group is None:
+                parts.append(step)
+            elif whole and first <= group.first and group.last <= last:
+                if step.index == group.first:
+                    parts.append(group)
+            else:
+                group.unfold()
+                parts.append(step)
+        return parts

@@ -91,12 +91,12 @@ RELU = 'layer { name: "relu" type: "ReLU" bottom: "y" top: "%s" %s }'
 
 
 def fused_layers(net):
-    return [step.layer.name for step in net._plan.steps if step.absorbed]
+    return [step.layer.name for group in net._plan.groups for step in group.steps]
 
 
 @pytest.mark.parametrize("rest, fused", [
-    (RELU % ("y", ""), ["conv"]),
-    (RELU % ("y", "relu_param { negative_slope: 0.1 }"), ["conv"]),
+    (RELU % ("y", ""), ["conv", "relu"]),
+    (RELU % ("y", "relu_param { negative_slope: 0.1 }"), ["conv", "relu"]),
     (RELU % ("z", ""), []),
     ('layer { name: "relu" type: "Dropout" bottom: "y" top: "y" }', []),
     ('layer { name: "other" type: "Silence" bottom: "x" }' + RELU % ("y", ""), []),

@@ -24,7 +24,8 @@ class Backend:
         name: the name of the device, as ``set_device`` takes it.
         xp: the array library; what layers use for everything that is not a primitive.
         is_host: True if its arrays are NumPy arrays, so that a blob and its host view are one.
-        fuses: names of the layer types whose forward pass a convolution's epilogue can take in.
+        fuses: names of the layer types that it computes within the pass of the layer before them:
+            see ``minicaffe/fusion.py``.
     """
 
     name = "numpy"

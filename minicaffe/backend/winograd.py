@@ -1,4 +1,4 @@
-"""Winograd's convolution in plain array code: 3x3 kernels at stride 1, over two axes; the reference.
+"""Winograd's convolution in plain array code, the reference: 3x3 kernels at stride 1, two axes.
 
 Two neighbouring outputs of a filter of three taps ask for six products; four will do::
 

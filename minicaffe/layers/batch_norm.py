@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..blob import Blob
 from ..elementwise import multiply, positive
 from ..layer import TEST
 from .broadcast import along
@@ -78,11 +79,15 @@ class BatchNorm(_SavesInput):
             self.buffer(self.along) for _ in range(5))
 
     def forward(self, bottom, top):
+        self.find_statistics(bottom[0])
+        self.run(normalized, bottom, top, self.mean, self.factor)
+
+    def find_statistics(self, x: Blob) -> None:
+        """Set mean and factor, 1 / sqrt(variance + eps), to those of the blobs or of the batch."""
         if self.uses_blobs:
             self._read_blobs()
-        elif bottom[0].count:
-            self._measure(bottom[0].data)
-        self.run(normalized, bottom, top, self.mean, self.factor)
+        elif x.count:
+            self._measure(x.data)
 
     def _read_blobs(self) -> None:
         mean, variance, weight = (blob.data for blob in self.parameters)

@@ -42,11 +42,18 @@ class _SavesInput(_Buffered):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].reshape_like(bottom[0])
-        reads, self.saved = self.reads(), None
+        reads, self._shape, self._saved = self.reads(), None, None
         if bottom[0] is top[0] and "bottom" in reads:
-            self.saved = self.backward_buffer(bottom[0].shape)
+            self._shape = bottom[0].shape
             reads = tuple(part for part in reads if part != "bottom")
         self.backward_reads = reads
+
+    @property
+    def saved(self):
+        """The copy of x, an array that is made when first used; None where none is kept."""
+        if self._saved is None and self._shape is not None:
+            self._saved = self.backward_buffer(self._shape)
+        return self._saved
 
     def run(self, formula: Callable, bottom: list[Blob], top: list[Blob], *inputs) -> None:
         """``y = formula(x, *inputs)``, element by element."""

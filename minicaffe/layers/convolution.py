@@ -25,7 +25,7 @@ class Convolution(Layer):
     Params: num_output (O), kernel_size, stride (1), pad (0), dilation (1), each once or per spatial
     axis, or for two axes kernel_h, kernel_w, ...; group (1): outputs of a group see its inputs
     alone; bias_term (true), axis (1): where C is; weight_filler, bias_filler;
-    engine: IM2COL, DIRECT, TRANSPOSED or WINOGRAD force one; DEFAULT, CAFFE and CUDNN choose by a rule.
+    engine: IM2COL, DIRECT, TRANSPOSED or WINOGRAD; DEFAULT, CAFFE and CUDNN choose by a rule.
     Blobs: W (O, C / group, *kernel), b (O,).
     """
 

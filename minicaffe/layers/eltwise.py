@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
+from ..blob import Blob
 from ..elementwise import maximum, multiply, where
 from ..errors import ParameterError
 from ..layer import Layer
 from ..proto import EltwiseParameter
 
 PROD, SUM, MAX = EltwiseParameter.PROD, EltwiseParameter.SUM, EltwiseParameter.MAX
+FEW = 4  # bottoms of a sum that one formula takes: each number of them is compiled for itself
 
 
-def weighted_sum(a, b, p, q):
-    """``p * a + q * b``."""
-    return p * a + q * b
+@functools.cache
+def weighted_sum(n: int) -> Callable:
+    """The formula ``c_1 * x_1 + .. + c_n * x_n`` of x_n, c_n, .., x_1, c_1."""
+    if n == 1:
+        return multiply
+    others = weighted_sum(n - 1)
+    return lambda x, c, *rest: others(*rest) + c * x
+
+
+@functools.cache
+def multiples(n: int) -> Callable:
+    """The formula ``c_1 * d, .., c_n * d`` of d, c_1, .., c_n."""
+    if n == 1:
+        return multiply
+    if n == 2:
+        return lambda d, p, q: (p * d, q * d)
+    others = multiples(n - 1)
+    return lambda d, c, *rest: (c * d,) + others(d, *rest)
 
 
 def quotient(y, x, dy):
@@ -53,6 +73,7 @@ class Eltwise(Layer):
 
     bottoms = (2, None)
     tops = 1
+    diff_in_place = True
 
     def setup(self, bottom, top):
         param = self.param.eltwise_param
@@ -67,6 +88,8 @@ class Eltwise(Layer):
         self.stable = param.stable_prod_grad
         self.backward_reads = () if self.operation != PROD else (
             ("bottom",) if self.stable else ("bottom", "top"))
+        self.diff_in_place = (self.diff_in_place and self.operation == SUM
+                              and len(bottom) <= FEW)
 
     def reshape(self, bottom, top):
         for x in bottom[1:]:
@@ -79,10 +102,9 @@ class Eltwise(Layer):
     def forward(self, bottom, top):
         run, y, (a, b, *others) = self.backend.map, top[0].data, [x.data for x in bottom]
         if self.operation == SUM:
-            p, q, *coeff = self.coeff
-            run(weighted_sum, y, a, b, p, q)
-            for x, c in zip(others, coeff):
-                run(weighted_sum, y, y, x, 1, c)
+            run(weighted_sum(min(len(bottom), FEW)), y, *self.terms(bottom[:FEW]))
+            for x, c in zip(bottom[FEW:], self.coeff[FEW:]):
+                run(weighted_sum(2), y, x.data, c, y, 1)
         elif self.operation == PROD:
             run(multiply, y, a, b)
             for x in others:
@@ -92,14 +114,29 @@ class Eltwise(Layer):
             for k, x in enumerate(others, 2):
                 run(larger_still, (y, self.winner), y, self.winner, x, k)
 
+    def terms(self, bottom: list[Blob]) -> list:
+        """What ``weighted_sum`` takes for the first bottoms."""
+        pairs = list(zip(bottom, self.coeff))
+        return [value for x, c in reversed(pairs) for value in (x.data, c)]
+
+    def shares(self, propagate_down: list[bool], bottom: list[Blob]) -> tuple[tuple, list[float]]:
+        """The diffs that are asked for, and the coefficient of each."""
+        asked = [k for k in range(len(bottom)) if propagate_down[k]]
+        return tuple(bottom[k].diff for k in asked), [self.coeff[k] for k in asked]
+
     def backward(self, top, propagate_down, bottom):
         dy = top[0].diff
+        if self.operation == SUM:
+            diffs, coeff = self.shares(propagate_down, bottom)
+            for k in range(0, len(diffs), FEW):
+                out = diffs[k:k + FEW]
+                self.backend.map(multiples(len(out)), out if len(out) > 1 else out[0], dy,
+                                 *coeff[k:k + FEW])
+            return
         for k, x in enumerate(bottom):
             if not propagate_down[k]:
                 continue
-            if self.operation == SUM:
-                self.backend.map(multiply, x.diff, dy, self.coeff[k])
-            elif self.operation == MAX:
+            if self.operation == MAX:
                 self.backend.map(if_winner, x.diff, self.winner, dy, k)
             elif self.stable:
                 first, *others = (other.data for j, other in enumerate(bottom) if j != k)

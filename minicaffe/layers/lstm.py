@@ -77,7 +77,7 @@ class LSTM(_Recurrent):
 
     def backward(self, top, propagate_down, bottom):
         _, c = self.states
-        self.dy[...] = top[0].diff.transpose(0, 2, 1)
+        self.begin_back(top)
         self.dc[...] = 0
         for t in reversed(range(self.T)):
             self.backend.map(step_backward, (*self.dz, self.dc), *self.z[t], self.tanh_c[t], c[t],

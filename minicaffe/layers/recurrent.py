@@ -84,6 +84,7 @@ class _Recurrent(_Buffered):
         T, N, H, rows = self.T, self.N, self.H, self.gates * self.H
         before = self.states
         self.W = self.buffer((rows, inputs + H))  # [W_x, W_h]
+        self.W_T = self.backward_buffer((inputs + H, rows))  # read row by row it is read faster
         self.offset = self.buffer((rows, N))  # W_s @ s + b
         self.z = self.buffer((T, self.gates, H, N))
         self.cont = self.buffer((T + 1, H, N))
@@ -137,6 +138,11 @@ class _Recurrent(_Buffered):
 
     # --------------------------------------------------------------------------------- backward
 
+    def begin_back(self, top: list[Blob]) -> None:
+        """Take up the gradient of y, and the weights for the way back."""
+        self.dy[...] = top[0].diff.transpose(0, 2, 1)
+        self.W_T[...] = self.W.T
+
     def dh_after(self, t: int):
         """The gradient of cont_t+1 * h_t that step t + 1 made; 0 behind the last one."""
         return self.djoined[t + 1, -self.H:]
@@ -146,7 +152,7 @@ class _Recurrent(_Buffered):
         dz = self.dz.reshape(self.offset.shape)
         self.all_dz[:, t] = dz
         first = 0 if propagate_down[0] else -self.H  # without dx that of h alone
-        self.backend.matmul(self.W[:, first:].T, dz, self.djoined[t, first:])
+        self.backend.matmul(self.W_T[first:], dz, self.djoined[t, first:])
 
     def finish(self, propagate_down: Sequence[bool], bottom: list[Blob]) -> None:
         """The gradients of weights and bottoms, from the dz of all steps."""

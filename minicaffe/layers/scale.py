@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..blob import Blob
 from ..elementwise import multiply, positive
 from .broadcast import _Broadcast
 
@@ -41,6 +42,18 @@ class Scale(_Broadcast):
             self.run(multiply, bottom, top, w)
         else:
             self.run(multiply_add, bottom, top, w, self.bias.data.reshape(self.along))
+
+    def operands(self, bottom: list[Blob]) -> tuple:
+        """w and b, with the axes of x; 0 where there is no b."""
+        return self.operand(bottom), (
+            0 if self.bias is None else self.bias.data.reshape(self.along))
+
+    def add_sums(self, of_products, of_dy) -> None:
+        """Where they are asked for: ``dw +=`` the sums of dy * x, ``db +=`` those of dy."""
+        for asked, blob, total in zip(self.param_propagate_down, self.parameters,
+                                      (of_products, of_dy)):
+            if asked:
+                blob.diff[...] += total.reshape(blob.shape)
 
     def backward(self, top, propagate_down, bottom):
         x, dy = self.input(bottom), top[0].diff

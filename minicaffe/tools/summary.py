@@ -195,7 +195,7 @@ def summarize(net: Net) -> Summary:
     lives = keeping.lifetimes(net, has_backward)
     sizes = {memory: life.size * memory.dtype.itemsize for memory, life in lives.items()}
     shared = keeping.sharing(net, (*net.inputs, *net.outputs), lives)
-    _, arena = keeping.first_fit(shared)  # what keep=[] has for these
+    _, arena = keeping.first_fit(shared.values())  # what keep=[] has for these
     layers = list(_layers(net, dict(sizes), has_backward))
     return Summary(
         name=net.name, phase="train" if net.phase == TRAIN else "test", device=net.backend.name,

@@ -47,7 +47,8 @@ def test_there_may_be_more_than_two(fields, combine, count):
     check_layer(layer(fields), bottoms(count, 3, 5), lambda *x: combined(x, combine), kinks=True)
 
 
-@pytest.mark.parametrize("coeff", [(0.5, -2), (1, -1, 3), (0, 1, 1, 0.25)])
+@pytest.mark.parametrize("coeff", [(0.5, -2), (1, -1, 3), (0, 1, 1, 0.25),
+                                   (1, 2, -1, 3, 0.5, -2)])
 def test_a_sum_may_be_weighted(coeff):
     fields = " ".join(f"coeff: {c}" for c in coeff)
     check_layer(layer(fields), bottoms(len(coeff), 3, 4), lambda *x: combined(

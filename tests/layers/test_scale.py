@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minicaffe
-from minicaffe.testing import OneLayerNet, assert_same, check_layer
+from minicaffe.testing import OneLayerNet, assert_close, assert_same, check_layer
 
 from .naive import numbers, refusal, repeated
 
@@ -107,7 +107,10 @@ def test_a_chain_in_place_has_the_gradients_of_one_that_is_not(device):
         results.append([y, net.blobs["x"].diff.copy(), *(
             blob.diff.copy() for blobs in net.params.values() for blob in blobs)])
     for got, expected in zip(*results, strict=True):
-        assert_same(got, expected, "in place")
+        if device == "cpu":  # which runs BatchNorm and Scale as one there
+            assert_close(got, expected, 1e-6, "in place")
+        else:
+            assert_same(got, expected, "in place")
         assert device != "numpy" or np.isfinite(got).all()
     assert abs(results[0][1]).max() > 0.1
 

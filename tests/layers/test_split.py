@@ -8,7 +8,7 @@ from minicaffe.testing import OneLayerNet, assert_same, check_layer
 from .naive import numbers
 
 
-@pytest.mark.parametrize("tops", [1, 2, 3])
+@pytest.mark.parametrize("tops", [1, 2, 3, 4, 6])
 def test_each_top_is_the_bottom_and_their_diffs_add_up(tops):
     names = " ".join(f'top: "y{k}"' for k in range(tops))
     check_layer(f'type: "Split" {names}', {"x": numbers(2, 3, 4)},

@@ -153,7 +153,7 @@ def test_shared_parameters_are_counted_once_but_stored_twice():
 @pytest.fixture
 def telling(monkeypatch):
     """The device numpy has a rule that names what it is told."""
-    monkeypatch.setattr(Backend, "conv_algorithms", lambda self, x_shape, w_shape, window, group: (
+    monkeypatch.setattr(Backend, "conv_algorithms", lambda self, x_shape, w_shape, window, group, _: (
         str(x_shape), str(w_shape), f"{window.kernel} by {group}"))
 
 

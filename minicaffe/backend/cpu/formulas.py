@@ -98,13 +98,15 @@ _scalars = {identity(getattr(elementwise, name)): getattr(transcendental, name)
 def scalar(function: Callable):
     """The formula, compiled for single numbers; it is inlined into the loops that use it.
 
-    Its options say ``fastmath=False``, or it would take those of the loop that is compiled first.
+    It says ``fastmath=False``, or it would take that of the loop which is compiled first, and
+    ``forceinline``, as a loop that calls a large formula would not be vectorised.
     """
     key = identity(function)
     if key not in _scalars:
         _scalars[key] = (
             function if not isinstance(function, FunctionType)  # numba knows it
-            else compiled(function, cache=False, pipeline_class=_FormulaCompiler, fastmath=False))
+            else compiled(function, cache=False, pipeline_class=_FormulaCompiler, fastmath=False,
+                          forceinline=True))
     return _scalars[key]
 
 

@@ -25,7 +25,8 @@ from .shares import shared
 from .workspace import Workspace, strided, zeros
 
 DEPTH = 256  # rows of a panel at a time: 32 KiB
-HEIGHT = 8 * TALL  # rows of the product that a thread computes at a time, at least
+_ROWS = 48 // ROWS * ROWS  # that a thread computes at a time, at least
+_SHALLOW = 128  # depth of a product up to which rows go by all panels of a block in turn
 _PANELS = 2**16  # floats of panels that rows go by in turn: 256 KiB
 _FEW = 2  # rows or columns of a product that is no more than some dot products
 
@@ -93,14 +94,16 @@ def _product(part, parts, height, width, depth, rows, span, deep, step, a, row, 
     down = (height + rows - 1) // rows
     units = down * ((width + span - 1) // span)
     panels_at, result_at = part * panels_size, part * rows * COLUMNS
-    slope, in_rows = numpy.float32(1), out_j_stride == 1
+    slope, in_rows, held = numpy.float32(1), out_j_stride == 1, -1
     for unit in range(units * part // parts, units * (part + 1) // parts):
         i, j = unit % down * rows, unit // down * span
         count, columns = min(rows, height - i), min(span, width - j)
         for k in range(0, depth, deep):
             end = min(depth, k + deep)
-            pack(columns, end - k, b, k * k_stride + j * j_stride, k_stride, j_stride,
-                 panels, panels_at)
+            if j != held or depth > deep:
+                pack(columns, end - k, b, k * k_stride + j * j_stride, k_stride, j_stride,
+                     panels, panels_at)
+                held = j
             bias_at = -1 if k or accumulate and in_rows else 0
             for r in range(0, count, step):
                 for c in range(0, columns, COLUMNS):
@@ -147,9 +150,10 @@ def matmul(workspace: Workspace, threads: int, a, b, out, accumulate: bool) -> N
     across = -(-width // COLUMNS)
     blocks = min(across // (4 * threads), _PANELS // (deep * COLUMNS)) or 1
     span = COLUMNS * blocks if out_strides[1] == 1 else COLUMNS
-    rows = -(-height * across * COLUMNS // span // (4 * threads) // HEIGHT) * HEIGHT or HEIGHT
+    rows = max(_ROWS, -(-height * across * COLUMNS // (span * 4 * threads) // ROWS) * ROWS)
     panels = deep * span + LANES
-    _product(threads, height, width, depth, rows, span, deep, rows if depth > HEIGHT else 2 * TALL,
+    _product(threads, height, width, depth, rows, span, deep,
+             rows if depth > _SHALLOW else 2 * TALL,
              a, strided(height, i_stride, TALL), strided(depth, k_stride),
              b, *b_strides, strided(deep, COLUMNS), workspace.floats("panel", threads * panels),
              panels, zeros(height), workspace.floats("result", threads * rows * COLUMNS),

@@ -96,9 +96,10 @@ def choose_layer() -> None:
     """Prefer OpenMP, unless the user chose a threading layer or numba has started one, and let
     its threads sleep soon."""
     # OpenMP's threads wait for work by spinning, for milliseconds if they are let: two trainings at
-    # once, or one beside a busy program, would be ten times slower.  1,000 turns cost nothing.
+    # once, or one beside a busy program, would be ten times slower.  3,000 turns last from one kernel
+    # to the next.
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
-        os.environ["GOMP_SPINCOUNT"] = "1000"
+        os.environ["GOMP_SPINCOUNT"] = "3000"
     chosen = {"NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"} & set(os.environ)
     if not chosen and numba.config.THREADING_LAYER == "default":
         numba.config.THREADING_LAYER_PRIORITY = _LAYERS

@@ -13,10 +13,11 @@ products and lose more digits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from .microkernel import (
@@ -24,6 +25,7 @@ from .microkernel import (
     _as_vector,
     _first_lanes,
     _int,
+    _lane,
     _load_some,
     _multiply_add,
     _pointer,
@@ -36,7 +38,13 @@ from .microkernel import _broadcast as _all_lanes
 
 Rows = list[list[Fraction]]
 
-POINTS = {2: (0, 1, -1), 4: (0, 1, -1, Fraction(1, 2), -2)}  # by edge; infinity is one more
+_LINE = 16  # floats in a cache line
+
+POINTS = {  # by edge; infinity is one more
+    2: (0, 1, -1),
+    3: (Fraction(3, 8), Fraction(-3, 8), Fraction(5, 4), Fraction(-5, 4)),
+    4: (0, Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2)),
+}
 
 
 def matrices(points: tuple) -> tuple[Rows, Rows, Rows]:
@@ -80,41 +88,45 @@ def transposed(matrix: Rows) -> Rows:
 
 # ------------------------------------------------------------------------------------ generators
 
-def _sandwich(matrix: Rows):
+def _sandwich(choose: Callable[[Rows, Rows, Rows], Rows]):
     """An intrinsic: ``target[i, j] = (matrix @ source @ matrix.T)[i, j]``, vectors of LANES.
 
     Element (i, j) of the source is the vector at ``at + i * down + j * across``; so of the target.
     """
     @intrinsic
-    def transform(typing_context, source, at, down, across,
+    def transform(typing_context, tiles, source, at, down, across,
                   target, target_at, target_down, target_across):
+        matrix = choose(*matrices(POINTS[tiles.instance_class.EDGE]))
+
         def generate(context, builder, signature, args):
             lines = _load_square(context, builder, signature, args, len(matrix[0]))
             _store_square(context, builder, signature, args, _both_sides(builder, matrix, lines))
             return context.get_dummy_value()
 
-        return types.void(source, at, down, across, target, target_at, target_down,
+        return types.void(tiles, source, at, down, across, target, target_at, target_down,
                           target_across), generate
 
     return transform
 
 
-def _finished_sandwich(matrix: Rows):
+def _finished_sandwich(choose: Callable[[Rows, Rows, Rows], Rows]):
     """``_sandwich``, plus the vector at ``bias[bias_at]``, and then ``leaky`` with the slope."""
     @intrinsic
-    def transform(typing_context, source, at, down, across,
+    def transform(typing_context, tiles, source, at, down, across,
                   target, target_at, target_down, target_across, bias, bias_at, slope):
+        matrix = choose(*matrices(POINTS[tiles.instance_class.EDGE]))
+
         def generate(context, builder, signature, args):
             start = builder.load(_as_vector(builder, _pointer(
-                context, builder, signature.args[8], args[8], args[9])), align=4)
-            factor = _all_lanes(builder, args[10])
+                context, builder, signature.args[9], args[9], args[10])), align=4)
+            factor = _all_lanes(builder, args[11])
             lines = _load_square(context, builder, signature, args, len(matrix[0]))
             results = [[_leaky(builder, builder.fadd(value, start), factor) for value in line]
                        for line in _both_sides(builder, matrix, lines)]
             _store_square(context, builder, signature, args, results)
             return context.get_dummy_value()
 
-        return types.void(source, at, down, across, target, target_at, target_down,
+        return types.void(tiles, source, at, down, across, target, target_at, target_down,
                           target_across, bias, bias_at, slope), generate
 
     return transform
@@ -122,16 +134,16 @@ def _finished_sandwich(matrix: Rows):
 
 def _load_square(context, builder, signature, args, size: int) -> list[list]:
     """size x size vectors, column by column."""
-    place = _pointer(context, builder, signature.args[0], args[0], args[1])
-    return [[builder.load(_as_vector(builder, _place(builder, place, args[2:4], i, j)), align=4)
+    place = _pointer(context, builder, signature.args[1], args[1], args[2])
+    return [[builder.load(_as_vector(builder, _place(builder, place, args[3:5], i, j)), align=4)
              for i in range(size)] for j in range(size)]
 
 
 def _store_square(context, builder, signature, args, lines: list[list]) -> None:
-    place = _pointer(context, builder, signature.args[4], args[4], args[5])
+    place = _pointer(context, builder, signature.args[5], args[5], args[6])
     for i, line in enumerate(lines):
         for j, value in enumerate(line):
-            builder.store(value, _as_vector(builder, _place(builder, place, args[6:8], i, j)),
+            builder.store(value, _as_vector(builder, _place(builder, place, args[7:9], i, j)),
                           align=4)
 
 
@@ -199,13 +211,11 @@ def _sum(builder, factors, values: list):
     return total
 
 
-_A2, _G2, _B2 = matrices(POINTS[2])
-_A4, _G4, _B4 = matrices(POINTS[4])
-filters2, filters4 = _sandwich(_G2), _sandwich(_G4)
-patches2, patches4 = _sandwich(_B2), _sandwich(_B4)
-outputs2, outputs4 = _finished_sandwich(_A2), _finished_sandwich(_A4)
-gradients2, gradients4 = _sandwich(transposed(_A2)), _sandwich(transposed(_A4))
-sums2, sums4 = _sandwich(transposed(_G2)), _sandwich(transposed(_G4))
+transform_filters = _sandwich(lambda a, g, b: g)
+transform_patches = _sandwich(lambda a, g, b: b)
+transform_back = _finished_sandwich(lambda a, g, b: a)
+transform_gradients = _sandwich(lambda a, g, b: transposed(a))
+transform_sums = _sandwich(lambda a, g, b: transposed(g))
 
 
 # ---------------------------------------------------------------------- channels side by side
@@ -260,3 +270,50 @@ def collect_block(typing_context, source, source_at, places, first,
 
     return types.void(source, source_at, places, first, target, target_at, stride, rows,
                       columns), generate
+
+
+@intrinsic
+def add_lines(typing_context, source, source_at, count, target, target_at):
+    """``target[:LANES] += source[i * LANES:][:LANES]`` for i < count, a multiple of 4 or not."""
+    def generate(context, builder, signature, args):
+        source = _pointer(context, builder, signature.args[0], args[0], args[1])
+        place = _as_vector(builder, _pointer(context, builder, signature.args[3], args[3], args[4]))
+        sums = [cgutils.alloca_once_value(builder, _zeros) for _ in range(4)]
+        fours = builder.and_(args[2], _int(-4))
+        with cgutils.for_range_slice(builder, _int(0), fours, _int(4)) as (index, _):
+            for n, total in enumerate(sums):
+                _add_line(builder, source, builder.add(index, _int(n)), total)
+        with cgutils.for_range_slice(builder, fours, args[2], _int(1)) as (index, _):
+            _add_line(builder, source, index, sums[0])
+        a, b, c, d = (builder.load(total) for total in sums)
+        total = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
+        builder.store(builder.fadd(builder.load(place, align=4), total), place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(source, source_at, count, target, target_at), generate
+
+
+def _add_line(builder, source, index, total):
+    place = _as_vector(builder, builder.gep(source, [builder.mul(index, _int(LANES))]))
+    builder.store(builder.fadd(builder.load(total), builder.load(place, align=4)), total)
+
+
+@intrinsic
+def fetch(typing_context, source, source_at, count):
+    """Have the processor bring ``source[:count]`` nearer, into its second cache.
+
+    It does so beside other work, and what lies beyond the end of the array does no harm.
+    """
+    def generate(context, builder, signature, args):
+        source = _pointer(context, builder, signature.args[0], args[0], args[1])
+        bytes_ = ir.IntType(8).as_pointer()
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [bytes_, _lane, _lane, _lane]),
+            "llvm.prefetch.p0")
+        to_read, second, data = _lane(0), _lane(2), _lane(1)
+        with cgutils.for_range_slice(builder, _int(0), args[2], _int(_LINE)) as (index, _):
+            place = builder.bitcast(builder.gep(source, [index]), bytes_)
+            builder.call(function, [place, to_read, second, data])
+        return context.get_dummy_value()
+
+    return types.void(source, source_at, count), generate

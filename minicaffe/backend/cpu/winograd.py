@@ -1,13 +1,14 @@
-"""Convolution with 3x3 kernels at stride 1 by Winograd's method: 16 products where the definition
-takes 36, or 36 where it takes 144, for ``edge`` * ``edge`` outputs, edge 2 or 4.
+"""Convolution with 3x3 kernels at stride 1 by Winograd's method, with fewer products.
 
-The outputs are cut into tiles of that size.  What a tile depends on, a patch, is transformed; so
-are the filters; then each of the (edge + 2)^2 elements is a matrix product of its own, tiles by
-channels by outputs; and the products are transformed back.  See ``transforms`` for the formula.
+The outputs are cut into tiles of ``edge`` * ``edge``.  The (edge + 2)^2 inputs that a tile depends
+on, its patch, are transformed, and so are the filters; then each element t of the transforms is a
+matrix product of its own, of tiles, channels and outputs; and the products are transformed back.
+``transforms`` has the formula.  So 16, 25 or 36 products (edge 2, 3 or 4) do the work of 36, 81 or
+144.  The larger the tiles, the more of them stands out over the image, and the more digits the
+transforms lose: edge 3 stays within twice the error of ordinary sums.
 
-Inside, channels come last, LANES of them side by side: an image is copied to padded planes pixel by
-pixel, so that every transform works on whole vectors wherever tiles lie, and however small the
-image is.
+Channels come last in here, LANES of them side by side: images are copied to planes pixel by pixel,
+so that all transforms work on whole vectors, wherever a tile lies and however small an image is.
 """
 
 from __future__ import annotations
@@ -16,40 +17,47 @@ from typing import NamedTuple
 
 import numpy
 
-from .gemm import add_some
-from .gemm import DEPTH, multiply
+from .convolution import add_some
+from .gemm import multiply
 from .jit import compiled
 from .microkernel import COLUMNS, LANES, TALL, add_vector, clear_floats, transpose_block
 from .recent import recent
 from .shares import shared
 from .transforms import (
+    add_lines,
     collect_block,
-    filters2,
-    filters4,
-    gradients2,
-    gradients4,
-    outputs2,
-    outputs4,
-    patches2,
-    patches4,
+    fetch,
     spread_block,
-    sums2,
-    sums4,
+    transform_back,
+    transform_filters,
+    transform_gradients,
+    transform_patches,
+    transform_sums,
 )
 from .workspace import Workspace, aligned, strided, zeros
 
-_SCRATCH = 1 << 17  # floats of transformed patches in a block of tiles, about
+_BLOCK = 128  # tiles at a time: as many as share what is read of the filters
+_PATCHES = 1 << 21  # floats that the transformed patches of a block take, at most
+_PRODUCTS = 1 << 16  # and its products
+_DEEP = 128  # channels whose weights' gradients are computed at a time
+_PARTS = 16  # of a weight gradient's work at least, if the batch can be cut that often
+_SUMS = 1 << 23  # floats that the sums over these parts take, unless one part needs more
+_FEW = 32  # tiles for which a thread of its own is worth while
+
+# Written as plain numbers, numba would compile ``multiply`` anew for each.
+_0, _LANES, _COLUMNS, _NO = numpy.int64(0), numpy.int64(LANES), numpy.int64(COLUMNS), numpy.bool_(0)
 
 
 class Plane(NamedTuple):
-    """How an image lies in memory, pixel by pixel, LANES channels of each."""
+    """How one image lies in scratch memory: pixel by pixel, LANES channels of each, among zeros."""
 
     height: int  # of the image
     width: int
-    pad: int  # rows above the image, in front of which tile 0 begins
+    pad: int  # rows of zeros above it
+    reach: int  # rows of tiles need so many rows of pixels more than they have
     line: int  # floats of a row
     size: int  # floats
-    pixel: numpy.ndarray  # (height * width rounded up,): where each lies
+    pixel: numpy.ndarray  # (height * width and LANES more,): where each lies
 
     @property
     def nbytes(self) -> int:
@@ -57,400 +65,378 @@ class Plane(NamedTuple):
 
 
 @recent
-def _plane(height: int, width: int, pad: int, rows: int, columns: int) -> Plane:
-    """A plane of ``rows`` * ``columns`` pixels, the image behind ``pad`` of them on either axis."""
-    place = numpy.add.outer((numpy.arange(height) + pad) * columns,
-                            numpy.arange(width) + pad).reshape(-1)
-    behind = numpy.full(LANES, rows * columns)
-    return Plane(height, width, pad, columns * LANES, (rows * columns + 1) * LANES,
-                 numpy.concatenate([place, behind]) * LANES)
+def _plane(height: int, width: int, pad: tuple[int, int], reach: int, rows: int,
+           columns: int) -> Plane:
+    """The plane of an image that begins ``pad`` pixels into rows * columns of them."""
+    place = numpy.add.outer((numpy.arange(height) + pad[0]) * columns,
+                            numpy.arange(width) + pad[1]).reshape(-1)
+    spare = numpy.full(LANES, rows * columns)  # where the rest of a last vector goes
+    return Plane(height, width, pad[0], reach, columns * LANES, (rows * columns + 1) * LANES,
+                 numpy.concatenate([place, spare]) * LANES)
 
 
-class Grid(NamedTuple):
-    """The tiles of a convolution; those of all images are counted row by row."""
+class Tiles(NamedTuple):
+    """The tiles of a convolution.  Their rows are counted through all images of the batch."""
 
     edge: int
     rows: int  # of tiles in an image
     across: int  # tiles in a row
     images: int
-    step: int  # rows of tiles in a block
+    step: int  # rows of a block
+    held: int  # images that a block touches, at most
+    group: int
+    channels: int  # of a group, and its outputs
+    outputs: int
+    source: Plane  # of the input
+    target: Plane  # of the output
 
 
-# ------------------------------------------------------------------------------ planes and tiles
+class Tiles2(Tiles):
+    """A type for each edge: numba compiles the code for those that are used."""
+
+    EDGE = 2
+
+
+class Tiles3(Tiles):
+    EDGE = 3
+
+
+class Tiles4(Tiles):
+    EDGE = 4
+
+
+_KINDS = {kind.EDGE: kind for kind in (Tiles2, Tiles3, Tiles4)}
+
+
+def _tiles(edge: int, x_shape, y_shape, pad, group: int, floats: int, parts: int) -> Tiles:
+    """Tiles in blocks of ``floats`` for each tile; their number is a multiple of ``parts`` where
+    blocks of _FEW tiles are left."""
+    rows, across = (-(-size // edge) for size in y_shape[2:])
+    total = x_shape[0] * rows
+    blocks = -(-total // max(1, min(_BLOCK, _PATCHES // floats) // across))
+    if total * across >= parts * _FEW:
+        blocks = -(-blocks // parts) * parts
+    step = -(-total // blocks)
+    return _KINDS[edge](
+        edge, rows, across, x_shape[0], step, (step + rows - 2) // rows + 1,
+        group, x_shape[1] // group, y_shape[1] // group,
+        _plane(*x_shape[2:], tuple(pad), 2, edge * rows + 2, edge * across + 2),
+        _plane(*y_shape[2:], (0, 0), 0, edge * rows, edge * across))
+
+
+def _apart(size: int) -> int:
+    """An odd number of vectors: pieces so far apart do not compete for places in a cache."""
+    return (-(-size // LANES) | 1) * LANES
+
+
+# -------------------------------------------------------------------------------- planes and tiles
 
 @compiled
-def _spread(x, x_at, channels, image_size, p, grid, first, end, reach, planes, at):
-    """Copy up to LANES channels of what the tile rows first to end reach into planes, one for each
-    image: ``reach`` rows more than they have themselves."""
-    row = first
+def _part_of(p, t, row, end):
+    """(image, pixels from, to, rows of tiles to): what the tile rows from ``row`` on reach of the
+    image that it lies in."""
+    image = row // t.rows
+    last = min(end, (image + 1) * t.rows)
+    top = max(0, (row - image * t.rows) * t.edge - p.pad)
+    bottom = min(p.height, (last - image * t.rows) * t.edge + p.reach - p.pad)
+    return image, top * p.width, bottom * p.width, last
+
+
+@compiled
+def _spread(x, x_at, channels, total, p, t, first, end, planes, at):
+    """Copy up to LANES of ``total`` channels into planes, one for each image, as far as the tile
+    rows first to end reach."""
+    size, row = p.height * p.width, first
     while row < end:
-        image = row // grid.rows
-        last = min(end, (image + 1) * grid.rows)
-        top = max(0, (row - image * grid.rows) * grid.edge - p.pad) * p.width
-        bottom = min(p.height, (last - image * grid.rows) * grid.edge + reach - p.pad) * p.width
-        for i in range(top, bottom, LANES):
-            spread_block(x, x_at + image * image_size + i, p.height * p.width, channels, bottom - i,
+        image, pixel, stop, row = _part_of(p, t, row, end)
+        for i in range(pixel, stop, LANES):
+            spread_block(x, x_at + image * total * size + i, size, channels, stop - i,
                          planes, at, p.pixel, i)
         at += p.size
-        row = last
 
 
 @compiled
-def _collect(planes, at, p, grid, first, end, y, y_at, outputs, image_size):
-    """Copy up to LANES outputs of the tile rows first to end out of planes."""
-    row = first
+def _collect(planes, at, p, t, first, end, y, y_at, channels, total):
+    """Copy up to LANES of ``total`` channels of the tile rows first to end out of planes."""
+    size, row = p.height * p.width, first
     while row < end:
-        image = row // grid.rows
-        last = min(end, (image + 1) * grid.rows)
-        top = (row - image * grid.rows) * grid.edge * p.width
-        bottom = min(p.height, (last - image * grid.rows) * grid.edge) * p.width
-        for i in range(top, bottom, LANES):
-            collect_block(planes, at, p.pixel, i, y, y_at + image * image_size + i,
-                          p.height * p.width, outputs, bottom - i)
+        image, pixel, stop, row = _part_of(p, t, row, end)
+        for i in range(pixel, stop, LANES):
+            collect_block(planes, at, p.pixel, i, y, y_at + image * total * size + i, size,
+                          channels, stop - i)
         at += p.size
-        row = last
 
 
 @compiled
-def _place(p, grid, first, row):
+def _place(p, t, first, row):
     """Where the first tile of a row lies in planes whose first is that of the row ``first``."""
-    image = row // grid.rows
-    return ((image - first // grid.rows) * p.size
-            + (row - image * grid.rows) * grid.edge * p.line)
+    image = row // t.rows
+    return (image - first // t.rows) * p.size + (row - image * t.rows) * t.edge * p.line
 
 
 @compiled
-def _transform_patches(x, x_at, channels, image_size, p, grid, first, end, planes, at,
-                       v, v_at, step, size):
-    """``v[t, tile, c] = (B.T @ d @ B)[t]`` for all tiles of some rows."""
+def _patches(x, g, channel, channels, t, first, end, planes, at, v, v_at, step, v_size):
+    """``v[t, tile, c]``: transforms of all patches of some rows of tiles; a tile's lie ``step``
+    floats apart."""
+    p = t.source
     for c in range(0, channels, LANES):
-        _spread(x, x_at + c * p.height * p.width, min(LANES, channels - c), image_size, p, grid,
-                first, end, 2, planes, at)
+        start = g * t.channels + channel + c
+        _spread(x, start * p.height * p.width, min(LANES, channels - c), t.group * t.channels, p, t,
+                first, end, planes, at)
         target = v_at + c
         for row in range(first, end):
-            source = at + _place(p, grid, first, row)
-            for _ in range(grid.across):
-                if grid.edge == 2:
-                    patches2(planes, source, p.line, LANES, v, target, 4 * size, size)
-                else:
-                    patches4(planes, source, p.line, LANES, v, target, 6 * size, size)
-                source += grid.edge * LANES
+            source = at + _place(p, t, first, row)
+            for _ in range(t.across):
+                transform_patches(t, planes, source, p.line, LANES,
+                                  v, target, (t.edge + 2) * v_size, v_size)
+                source += t.edge * LANES
                 target += step
 
 
-# --------------------------------------------------------------------------------------- filters
+# ----------------------------------------------------------------------------------------- forward
 
 @shared
-def _transform_filters(part, parts, edge, group, outputs, depth, w, start, group_stride,
-                       output_stride, depth_stride, turn, taps, u):
-    """``u[g, t, panel, k, j] = (G @ g @ G.T)[t]`` of output ``panel * COLUMNS + j``; turn: -1 to
-    turn filters round, else 1."""
-    panels = (outputs + COLUMNS - 1) // COLUMNS
-    blocks = (outputs + LANES - 1) // LANES
-    size, at = panels * depth * COLUMNS, part * LANES * LANES
-    units = group * blocks * depth
+def _filters(part, parts, t, w, group_stride, output_stride, depth_stride, turn, taps, u):
+    """``u[g, t, panel, k, j]``: the transformed filters from channel k to output
+    ``panel * COLUMNS + j``; turn: -1 if they are to be turned round, else 1."""
+    panels, blocks = (t.outputs + COLUMNS - 1) // COLUMNS, (t.outputs + LANES - 1) // LANES
+    size, points = panels * t.channels * COLUMNS, (t.edge + 2) ** 2
+    at = part * LANES * LANES
+    first = at if turn > 0 else at + 8 * LANES
+    units = t.group * blocks * t.channels
     for unit in range(units * part // parts, units * (part + 1) // parts):
-        g, block, k = unit // (blocks * depth), unit // depth % blocks, unit % depth
-        j = block * LANES
-        transpose_block(w, start + g * group_stride + j * output_stride + k * depth_stride,
-                        output_stride, min(LANES, outputs - j), 9, taps, at, LANES)
-        source = at if turn > 0 else at + 8 * LANES
-        target = j // COLUMNS * depth * COLUMNS + k * COLUMNS + j % COLUMNS
-        if edge == 2:
-            filters2(taps, source, 3 * turn * LANES, turn * LANES,
-                     u, g * 16 * size + target, 4 * size, size)
-        else:
-            filters4(taps, source, 3 * turn * LANES, turn * LANES,
-                     u, g * 36 * size + target, 6 * size, size)
-
-
-# --------------------------------------------------------------------------------------- forward
-
-@compiled
-def _multiply_tiles(tiles, depth, points, panels, first, end, v, v_at, v_size, row, col, u, u_at,
-                    line, outputs, zero, m, m_at, m_size):
-    """``m[t, tile, j]`` for the outputs of panels first to end."""
-    width = (end - first) * COLUMNS
-    for t in range(points):
-        for panel in range(first, end):
-            target = m_at + t * m_size + (panel - first) * COLUMNS
-            right = min(COLUMNS, outputs - panel * COLUMNS) - LANES
-            source = u_at + (t * panels + panel) * depth * COLUMNS
-            for k in range(0, depth, DEPTH):
-                place = source + k * COLUMNS
-                multiply(tiles, min(DEPTH, depth - k), v, v_at + t * v_size, row, 0, col, k,
-                         u, place, place + LANES, line, 0, zero, 0 if k == 0 else -1, 0,
-                         numpy.float32(1), m, target, width, 0, LANES, LANES, max(0, right))
+        g, j, k = (unit // (blocks * t.channels), unit // t.channels % blocks * LANES,
+                   unit % t.channels)
+        transpose_block(w, g * group_stride + j * output_stride + k * depth_stride, output_stride,
+                        min(LANES, t.outputs - j), 9, taps, at, LANES)
+        transform_filters(t, taps, first, 3 * turn * LANES, turn * LANES,
+                          u, g * points * size + (j // COLUMNS * t.channels + k) * COLUMNS
+                          + j % COLUMNS, (t.edge + 2) * size, size)
 
 
 @shared
-def _forward(part, parts, grid, group, channels, outputs, width, splits, x, p, u, bias, slope, y, q,
-             row, col, line, zero, planes, planes_size, results, results_size, v, v_size, m, m_size):
-    """One thread's share: some blocks of tiles, and of the panels of outputs."""
-    points = (grid.edge + 2) ** 2
-    panels = (outputs + COLUMNS - 1) // COLUMNS
-    blocks = (grid.images * grid.rows + grid.step - 1) // grid.step
-    units = group * blocks * splits
-    at, results_at = part * planes_size, part * results_size
-    v_at, m_at = part * v_size * points, part * m_size * points
-    step = row[1]
-    clear_floats(planes, at, planes_size)
-    held = -1
+def _forward(part, parts, t, width, splits, deep, x, u, bias, slope, y, step, row, col, line, zero,
+             planes, results, v, v_size, m, m_size):
+    """One thread's share: some blocks of tiles, and of their outputs; ``width`` panels of outputs
+    at a time."""
+    points, panels = (t.edge + 2) ** 2, (t.outputs + COLUMNS - 1) // COLUMNS
+    blocks = (t.images * t.rows + t.step - 1) // t.step
+    at, results_at = part * t.held * t.source.size, part * t.held * t.target.size
+    v_at, m_at = part * points * v_size, part * points * m_size
+    clear_floats(planes, at, t.held * t.source.size)
+    units, held = t.group * blocks * splits, -1
     for unit in range(units * part // parts, units * (part + 1) // parts):
         g, block, piece = unit // (blocks * splits), unit // splits % blocks, unit % splits
-        first = block * grid.step
-        end = min(first + grid.step, grid.images * grid.rows)
+        first, end = block * t.step, min((block + 1) * t.step, t.images * t.rows)
         if unit // splits != held:
-            _transform_patches(x, g * channels * p.height * p.width, channels,
-                               group * channels * p.height * p.width, p, grid, first, end,
-                               planes, at, v, v_at, step, v_size)
             held = unit // splits
-        for panel in range(panels * piece // splits, panels * (piece + 1) // splits, width):
-            last = min(panel + width, panels * (piece + 1) // splits)
-            _multiply_tiles((end - first) * grid.across, channels, points, panels, panel, last,
-                            v, v_at, v_size, row, col, u, g * points * panels * channels * COLUMNS,
-                            line, outputs, zero, m, m_at, m_size)
-            _transform_back(grid, first, end, outputs, panel, last, g, group, m, m_at, m_size, bias, slope,
-                            results, results_at, y, q)
+            _patches(x, g, _0, t.channels, t, first, end, planes, at, v, v_at, step, v_size)
+        stop = panels * (piece + 1) // splits
+        for panel in range(panels * piece // splits, stop, width):
+            last = min(panel + width, stop)
+            _multiply(t, g, first, end, panel, last, deep, v, v_at, v_size, row, col, u, line, zero,
+                      m, m_at, m_size)
+            _back(t, g, first, end, panel, last, m, m_at, m_size, bias, slope,
+                  results, results_at, y)
 
 
 @compiled
-def _transform_back(grid, first, end, outputs, panel, last, g, group, m, m_at, m_size, bias, slope,
-                    planes, at, y, q):
-    """``y = A.T @ m @ A``, plus the bias, through a ReLU, for the outputs of some panels."""
-    width = (last - panel) * COLUMNS
-    for j in range(0, min(width, outputs - panel * COLUMNS), LANES):
-        source, o = m_at + j, g * outputs + panel * COLUMNS + j
+def _multiply(t, g, first, end, panel, last, deep, v, v_at, v_size, row, col, u, line, zero,
+              m, m_at, m_size):
+    """``m[t, tile, j] = sum over k of v[t, tile, k] * u[g, t, k, j]`` for some panels of outputs;
+    ``deep`` channels are added up at a time, which keeps more digits."""
+    tiles, width = (end - first) * t.across, (last - panel) * COLUMNS
+    points, panels = (t.edge + 2) ** 2, (t.outputs + COLUMNS - 1) // COLUMNS
+    for element in range(points):
+        for p in range(panel, last):
+            u_at = ((g * points + element) * panels + p) * t.channels * COLUMNS
+            target = m_at + element * m_size + (p - panel) * COLUMNS
+            right = max(0, min(COLUMNS, t.outputs - p * COLUMNS) - LANES)
+            for k in range(0, t.channels, deep):
+                place = u_at + k * COLUMNS
+                fetch(u, place + deep * COLUMNS, deep * COLUMNS)
+                multiply(tiles, min(deep, t.channels - k), v, v_at + element * v_size, row, _0,
+                         col, k, u, place, place + LANES, line, _0, zero, 0 if k == 0 else -1, _NO,
+                         numpy.float32(1), m, target, width, _0, _LANES, _LANES, right)
+
+
+@compiled
+def _back(t, g, first, end, panel, last, m, m_at, m_size, bias, slope, planes, at, y):
+    """Transform the products back, add the bias and apply a ReLU, for some panels of outputs."""
+    p, width = t.target, (last - panel) * COLUMNS
+    for j in range(panel * COLUMNS, min(last * COLUMNS, t.outputs), LANES):
+        source, o = m_at + j - panel * COLUMNS, g * t.outputs + j
         for row in range(first, end):
-            target = at + _place(q, grid, first, row)
-            for _ in range(grid.across):
-                if grid.edge == 2:
-                    outputs2(m, source, 4 * m_size, m_size,
-                             planes, target, q.line, LANES, bias, o, slope)
-                else:
-                    outputs4(m, source, 6 * m_size, m_size,
-                             planes, target, q.line, LANES, bias, o, slope)
+            target = at + _place(p, t, first, row)
+            for _ in range(t.across):
+                transform_back(t, m, source, (t.edge + 2) * m_size, m_size,
+                               planes, target, p.line, LANES, bias, o, slope)
                 source += width
-                target += grid.edge * LANES
-        _collect(planes, at, q, grid, first, end, y, o * q.height * q.width,
-                 min(LANES, outputs - panel * COLUMNS - j), group * outputs * q.height * q.width)
+                target += t.edge * LANES
+        _collect(planes, at, p, t, first, end, y, o * p.height * p.width,
+                 min(LANES, t.outputs - j), t.group * t.outputs)
 
-
-# ------------------------------------------------------------------------ gradient of the weights
-
-@compiled
-def _transform_gradients(dy, dy_at, outputs, image_size, q, grid, first, end, planes, at, r, r_at, size):
-    """``r[t, panel, tile, j] = (A @ dy @ A.T)[t]`` for all tiles of some rows."""
-    tiles = (end - first) * grid.across
-    for o in range(0, outputs, LANES):
-        _spread(dy, dy_at + o * q.height * q.width, min(LANES, outputs - o), image_size, q, grid,
-                first, end, 0, planes, at)
-        target = r_at + o // COLUMNS * tiles * COLUMNS + o % COLUMNS
-        for row in range(first, end):
-            source = at + _place(q, grid, first, row)
-            for _ in range(grid.across):
-                if grid.edge == 2:
-                    gradients2(planes, source, q.line, LANES, r, target, 4 * size, size)
-                else:
-                    gradients4(planes, source, q.line, LANES, r, target, 6 * size, size)
-                source += grid.edge * LANES
-                target += COLUMNS
-
-
-@shared
-def _weight(part, parts, grid, pieces, group, channels, outputs, deep, x, p, dy, q, one, step, line,
-            ones, zero, planes, planes_size, v, v_size, r, r_size, sums, sums_size, biases):
-    """One thread's share: for some pieces of the batch, the products of ``deep`` channels' patches
-    with all gradients."""
-    points = (grid.edge + 2) ** 2
-    panels, splits = (outputs + COLUMNS - 1) // COLUMNS, (channels + deep - 1) // deep
-    blocks = (grid.images * grid.rows + grid.step - 1) // grid.step
-    at, v_at, r_at = part * planes_size, part * v_size * points, part * r_size * points
-    images = (grid.step + grid.rows - 2) // grid.rows + 1
-    slope = numpy.float32(1)
-    clear_floats(planes, at, planes_size)
-    units = pieces * group * splits
-    for unit in range(units * part // parts, units * (part + 1) // parts):
-        piece, g, c = unit // (group * splits), unit // splits % group, unit % splits * deep
-        count = min(deep, channels - c)
-        total = unit * sums_size
-        clear_floats(sums, total, points * panels * count * COLUMNS)
-        if c == 0:
-            clear_floats(biases, (piece * group + g) * panels * COLUMNS, panels * COLUMNS)
-        for block in range(blocks * piece // pieces, blocks * (piece + 1) // pieces):
-            first = block * grid.step
-            end = min(first + grid.step, grid.images * grid.rows)
-            tiles = (end - first) * grid.across
-            _transform_patches(x, (g * channels + c) * p.height * p.width, count,
-                               group * channels * p.height * p.width, p, grid, first, end,
-                               planes, at, v, v_at, step[1], v_size)
-            _transform_gradients(dy, g * outputs * q.height * q.width, outputs,
-                                 group * outputs * q.height * q.width, q, grid, first, end,
-                                 planes, at + images * p.size, r, r_at, r_size)
-            for t in range(points):
-                for panel in range(panels):
-                    right = max(0, min(COLUMNS, outputs - panel * COLUMNS) - LANES)
-                    source = r_at + t * r_size + panel * tiles * COLUMNS
-                    multiply(count, tiles, v, v_at + t * v_size, one, 0, step, 0,
-                             r, source, source + LANES, line, 0, zero, -1, 0, slope,
-                             sums, total + (t * panels + panel) * count * COLUMNS, COLUMNS,
-                             0, LANES, LANES, right)
-                    if c == 0 and t == grid.edge + 3:
-                        multiply(1, tiles, ones, 0, one, 0, one, 0,
-                                 r, source, source + LANES, line, 0, zero, -1, 0, slope,
-                                 biases, ((piece * group + g) * panels + panel) * COLUMNS, COLUMNS,
-                                 0, LANES, LANES, right)
-
-
-@shared
-def _add_sums(part, parts, edge, pieces, group, channels, outputs, deep, sums, sums_size, biases,
-              lines, dw, db):
-    """One thread's share of adding the pieces of the batch, in order, and of
-    ``dw += G.T @ sums @ G``."""
-    points = (edge + 2) ** 2
-    panels, splits = (outputs + COLUMNS - 1) // COLUMNS, (channels + deep - 1) // deep
-    across, down = (outputs + LANES - 1) // LANES, (channels + LANES - 1) // LANES
-    at = part * 10 * LANES * LANES
-    block_at = at + 9 * LANES * LANES
-    for unit in range(part, group * across * down, parts):
-        g, j, first = unit // (across * down), unit // down % across * LANES, unit % down * LANES
-        rows, columns = min(LANES, channels - first), min(LANES, outputs - j)
-        count = min(deep, channels - first // deep * deep)
-        size = panels * count * COLUMNS
-        place = ((g * splits + first // deep) * sums_size + j // COLUMNS * count * COLUMNS
-                 + first % deep * COLUMNS + j % COLUMNS)
-        for c in range(rows):
-            source = place + c * COLUMNS
-            for t in range(points):
-                for piece in range(1, pieces):
-                    add_vector(sums, source + t * size + piece * group * splits * sums_size,
-                               sums, source + t * size, LANES)
-            if edge == 2:
-                sums2(sums, source, 4 * size, size,
-                      lines, at + 9 * c * LANES, 3 * LANES, LANES)
-            else:
-                sums4(sums, source, 6 * size, size,
-                      lines, at + 9 * c * LANES, 3 * LANES, LANES)
-        for k in range(0, 9 * rows, LANES):
-            transpose_block(lines, at + k * LANES, LANES, min(LANES, 9 * rows - k), columns,
-                            lines, block_at, LANES)
-            for i in range(columns):
-                add_some(lines, block_at + i * LANES, dw,
-                         ((g * outputs + j + i) * channels + first) * 9 + k,
-                         min(LANES, 9 * rows - k))
-        if len(db) and first == 0:
-            for i in range(columns):
-                for piece in range(pieces):
-                    db[g * outputs + j + i] += biases[(piece * group + g) * panels * COLUMNS + j + i]
-
-
-# ----------------------------------------------------------------------------------------- calls
 
 def forward(workspace: Workspace, threads: int, x, w, b, y, window, group: int,
             slope: float | None, edge: int) -> None:
-    """``convolution.forward`` for 3x3 kernels at stride 1, in tiles of edge * edge outputs."""
-    channels, outputs = w.shape[1], len(w) // group
-    u = _filters(workspace, threads, edge, w, group, outputs, channels, 0, 9 * outputs * channels,
-                 9 * channels, 9, 1)
-    _convolve(workspace, threads, edge, x, u, b, y, window.pad, group, slope)
+    """``convolution.forward`` for 3x3 kernels at stride 1, in tiles of edge * edge."""
+    channels = w.shape[1]
+    _convolve(workspace, threads, edge, x, w, (9 * channels, 9, 1), b, y, window.pad, group, slope)
 
 
 def backward_data(workspace: Workspace, threads: int, dy, w, dx, window, group: int,
                   edge: int) -> None:
     """``convolution.backward_data``: a convolution of dy by the filters turned round."""
-    channels, outputs = w.shape[1], len(w) // group
-    u = _filters(workspace, threads, edge, w, group, channels, outputs, 0, 9 * outputs * channels,
-                 9, 9 * channels, -1)
-    _convolve(workspace, threads, edge, dy, u, None, dx, [2 - pad for pad in window.pad], group,
-              None)
+    channels = w.shape[1]
+    _convolve(workspace, threads, edge, dy, w, (9, 9 * channels, -1), None, dx,
+              [2 - pad for pad in window.pad], group, None)
 
 
-def _filters(workspace: Workspace, threads: int, edge: int, w, group: int, outputs: int,
-             depth: int, *places: int):
-    panels = -(-outputs // COLUMNS)
-    u = workspace.floats("filters", group * (edge + 2)**2 * panels * depth * COLUMNS)
-    _transform_filters(threads, edge, group, outputs, depth, w.reshape(-1), *places,
-                       workspace.floats("taps", threads * LANES * LANES), u)
-    return u
-
-
-def _convolve(workspace: Workspace, threads: int, edge: int, x, u, b, y, pad, group: int,
-              slope: float | None) -> None:
-    channels, outputs, points = x.shape[1] // group, y.shape[1] // group, (edge + 2)**2
-    panels = -(-outputs // COLUMNS)
-    grid, p, q, images = _grid(edge, x.shape, y.shape, pad, points * (aligned(channels) + LANES),
-                               threads * 2)
-    tiles = grid.step * grid.across
-    blocks = group * -(-grid.images * grid.rows // grid.step)
-    splits = 1 if blocks >= 2 * threads else min(panels, threads)
-    width = max(1, min(panels, _RESULTS // (points * tiles * COLUMNS)))
-    v_size, m_size = _apart(tiles * (aligned(channels) + LANES)), _apart(tiles * width * COLUMNS)
-    _forward(threads, grid, group, channels, outputs, width, splits, x.reshape(-1), p, u,
-             _bias(workspace, b, y.shape[1]), numpy.float32(1 if slope is None else slope),
-             y.reshape(-1), q, strided(tiles, aligned(channels) + LANES, TALL), strided(channels, 1),
-             strided(DEPTH, COLUMNS), zeros(tiles),
-             workspace.floats("planes", threads * images * p.size), images * p.size,
-             workspace.floats("results", threads * images * q.size), images * q.size,
-             workspace.floats("patches", threads * points * v_size), v_size,
+def _convolve(workspace: Workspace, threads: int, edge: int, x, w, strides: tuple[int, int, int],
+              b, y, pad, group: int, slope: float | None) -> None:
+    """strides: of the filters of an output, and of a channel; and whether they are turned."""
+    points, step = (edge + 2)**2, aligned(x.shape[1] // group) + LANES
+    t = _tiles(edge, x.shape, y.shape, pad, group, points * step, threads)
+    panels, tiles = -(-t.outputs // COLUMNS), t.step * t.across
+    u = workspace.floats("filters", group * points * panels * t.channels * COLUMNS)
+    _filters(threads, t, w.reshape(-1), w.size // group, *strides,
+             workspace.floats("block", threads * LANES * LANES), u)
+    blocks = group * -(-t.images * t.rows // t.step)
+    splits = min(panels, -(-threads // blocks))
+    width = max(1, min(panels, _PRODUCTS // (points * tiles * COLUMNS)))
+    deep = 128 if edge == 2 else 64
+    v_size, m_size = _apart(tiles * step), _apart(tiles * width * COLUMNS)
+    bias = workspace.floats("bias", y.shape[1] + LANES)
+    bias[:y.shape[1]] = 0 if b is None else b.reshape(-1)
+    _forward(threads, t, width, splits, deep, x.reshape(-1), u, bias,
+             numpy.float32(1 if slope is None else slope), y.reshape(-1), step,
+             strided(tiles, step, TALL), strided(t.channels, 1), strided(deep, COLUMNS),
+             zeros(tiles),
+             workspace.floats("padded", threads * t.held * t.source.size),
+             workspace.floats("result", threads * t.held * t.target.size),
+             workspace.floats("panel", threads * points * v_size), v_size,
              workspace.floats("products", threads * points * m_size), m_size)
 
 
-def _apart(size: int) -> int:
-    """An odd number of cache lines: pieces so far apart do not compete for places in a cache."""
-    return aligned(size) + (aligned(size) // LANES + 1) % 2 * LANES
+# -------------------------------------------------------------------------- gradient of the weights
+
+@compiled
+def _gradients(dy, g, t, first, end, planes, at, r, r_at, r_size, biases, bias_at):
+    """``r[t, panel, tile, j]``: transforms of the tiles of dy; and, unless bias_at < 0,
+    ``biases += dy``, summed over the tiles."""
+    p, tiles = t.target, (end - first) * t.across
+    for o in range(0, t.outputs, LANES):
+        _spread(dy, (g * t.outputs + o) * p.height * p.width, min(LANES, t.outputs - o),
+                t.group * t.outputs, p, t, first, end, planes, at)
+        target = r_at + o // COLUMNS * tiles * COLUMNS + o % COLUMNS
+        for row in range(first, end):
+            source = at + _place(p, t, first, row)
+            if bias_at >= 0:
+                add_lines(planes, source, t.edge**2 * t.across, biases, bias_at + o)
+            for _ in range(t.across):
+                transform_gradients(t, planes, source, p.line, LANES,
+                                    r, target, (t.edge + 2) * r_size, r_size)
+                source += t.edge * LANES
+                target += COLUMNS
 
 
-def _bias(workspace: Workspace, b, outputs: int):
-    """The bias, or zeros, with LANES of slack behind."""
-    bias = workspace.floats("bias", outputs + LANES)
-    bias[:outputs] = 0 if b is None else b.reshape(-1)
-    return bias
+@shared
+def _weight(part, parts, t, pieces, deep, x, dy, step, row, col, line, zero, planes, v, v_size,
+            r, r_size, sums, sums_size, biases):
+    """One thread's share: for some pieces of the batch, the products of ``deep`` channels' patches
+    with all of dy."""
+    points, panels = (t.edge + 2) ** 2, (t.outputs + COLUMNS - 1) // COLUMNS
+    splits = (t.channels + deep - 1) // deep
+    blocks = (t.images * t.rows + t.step - 1) // t.step
+    at, v_at, r_at = (part * t.held * (t.source.size + t.target.size), part * points * v_size,
+                      part * points * r_size)
+    middle = at + t.held * t.source.size
+    clear_floats(planes, at, t.held * (t.source.size + t.target.size))
+    units = pieces * t.group * splits
+    for unit in range(units * part // parts, units * (part + 1) // parts):
+        piece, g, c = unit // (t.group * splits), unit // splits % t.group, unit % splits * deep
+        count, start = min(deep, t.channels - c), 0
+        bias_at = (piece * t.group + g) * panels * COLUMNS if c == 0 else -1
+        if c == 0:
+            clear_floats(biases, bias_at, panels * COLUMNS)
+        for block in range(blocks * piece // pieces, blocks * (piece + 1) // pieces):
+            first, end = block * t.step, min((block + 1) * t.step, t.images * t.rows)
+            tiles = (end - first) * t.across
+            _patches(x, g, c, count, t, first, end, planes, at, v, v_at, step, v_size)
+            _gradients(dy, g, t, first, end, planes, middle, r, r_at, r_size, biases, bias_at)
+            for element in range(points):
+                for panel in range(panels):
+                    right = max(0, min(COLUMNS, t.outputs - panel * COLUMNS) - LANES)
+                    place = r_at + element * r_size + panel * tiles * COLUMNS
+                    total = (unit * points + element) * sums_size + panel * count * COLUMNS
+                    multiply(count, tiles, v, v_at + element * v_size, row, _0, col, _0,
+                             r, place, place + LANES, line, _0, zero, start, _NO,
+                             numpy.float32(1), sums, total, _COLUMNS, _0, _LANES, _LANES, right)
+            start = -1
 
 
-def _grid(edge: int, x_shape, y_shape, pad, floats: int, parts: int) -> tuple:
-    """(grid, plane of the input, plane of the output, images that a block touches at most)."""
-    rows, across = (-(-size // edge) for size in y_shape[2:])
-    total = x_shape[0] * rows
-    step = max(1, min(_SCRATCH // floats, _TILES) // across)
-    step = min(step, max(1, -(-_FEW // across), total // parts))
-    images = (step + rows - 2) // rows + 1
-    columns = edge * across
-    if pad[0] != pad[1]:
-        raise ValueError
-    return (Grid(edge, rows, across, x_shape[0], step),
-            _plane(*x_shape[2:], pad[0], edge * rows + 2, columns + 2),
-            _plane(*y_shape[2:], 0, edge * rows, columns), images)
+@shared
+def _add_sums(part, parts, t, pieces, deep, sums, sums_size, biases, lines, dw, db):
+    """One thread's share of adding the pieces of the batch, in order, and to dw and db."""
+    points, panels = (t.edge + 2) ** 2, (t.outputs + COLUMNS - 1) // COLUMNS
+    splits, down = (t.channels + deep - 1) // deep, (t.channels + LANES - 1) // LANES
+    between, at = t.group * splits * points * sums_size, part * 10 * LANES * LANES
+    for unit in range(part, t.group * panels * down, parts):
+        g, panel, c = unit // (panels * down), unit // down % panels, unit % down * LANES
+        rows, count = min(LANES, t.channels - c), min(deep, t.channels - c // deep * deep)
+        place = ((g * splits + c // deep) * points * sums_size
+                 + (panel * count + c % deep) * COLUMNS)
+        for element in range(points):
+            start = place + element * sums_size
+            for piece in range(1, pieces):
+                for i in range(start, start + rows * COLUMNS, LANES):
+                    add_vector(sums, piece * between + i, sums, i, LANES)
+        o = panel * COLUMNS
+        for j in range(0, min(COLUMNS, t.outputs - o), LANES):
+            for k in range(rows):
+                transform_sums(t, sums, place + k * COLUMNS + j, (t.edge + 2) * sums_size,
+                               sums_size, lines, at + 9 * k * LANES, 3 * LANES, LANES)
+            _add_rows(lines, at, 9 * rows, min(LANES, t.outputs - o - j), dw,
+                      ((g * t.outputs + o + j) * t.channels + c) * 9, t.channels * 9)
+        if len(db) and c == 0:
+            for j in range(o, min(o + COLUMNS, t.outputs)):
+                for piece in range(pieces):
+                    db[g * t.outputs + j] += biases[(piece * t.group + g) * panels * COLUMNS + j]
 
 
-_TILES, _FEW, _RESULTS = 128, 16, 1 << 16
+@compiled
+def _add_rows(lines, at, count, rows, out, out_at, stride):
+    """``out[i, k] += lines[k, i]`` for i < rows, k < count."""
+    block = at + 9 * LANES * LANES
+    for k in range(0, count, LANES):
+        transpose_block(lines, at + k * LANES, LANES, min(LANES, count - k), rows,
+                        lines, block, LANES)
+        for i in range(rows):
+            add_some(lines, block + i * LANES, out, out_at + i * stride + k, min(LANES, count - k))
 
 
 def backward_weight(workspace: Workspace, threads: int, x, dy, dw, db, window, group: int,
                     edge: int) -> None:
-    """``convolution.backward_weight``; the shape fixes in which order sums are taken."""
+    """``convolution.backward_weight``.  The shape fixes how the batch is cut into pieces."""
     channels, outputs, points = dw.shape[1], len(dw) // group, (edge + 2)**2
     panels, deep = -(-outputs // COLUMNS), min(channels, _DEEP)
-    splits = -(-channels // deep)
-    step = aligned(deep) + LANES
-    grid, p, q, images = _grid(edge, x.shape, dy.shape, window.pad,
-                               points * (step + panels * COLUMNS), 1)
-    tiles = grid.step * grid.across
-    blocks = -(-grid.images * grid.rows // grid.step)
-    sums_size = points * panels * deep * COLUMNS
-    pieces = max(1, min(blocks, _PIECES // (group * splits), _SUMS // (group * splits * sums_size)))
-    planes_size = images * (p.size + q.size)
+    units, step = group * -(-channels // deep), aligned(deep) + LANES
+    sums_size = _apart(panels * deep * COLUMNS)
+    most = min(_PARTS // units, _SUMS // (units * points * sums_size),
+               -(-len(x) * dy[0, 0].size // (edge**2 * _BLOCK)))
+    pieces = 1 << max(1, most).bit_length() - 1
+    t = _tiles(edge, x.shape, dy.shape, window.pad, group, points * (step + panels * COLUMNS),
+               pieces)
+    pieces, tiles = min(pieces, -(-t.images * t.rows // t.step)), t.step * t.across
     v_size, r_size = _apart(tiles * step), _apart(panels * tiles * COLUMNS)
-    sums = workspace.floats("sums", pieces * group * splits * sums_size)
-    biases = workspace.floats("biases", pieces * group * panels * COLUMNS)
-    _weight(threads, grid, pieces, group, channels, outputs, deep, x.reshape(-1), p,
-            dy.reshape(-1), q, strided(max(deep, tiles), 1, TALL), strided(max(2, tiles), step),
-            strided(tiles, COLUMNS), numpy.ones(max(deep, tiles) + TALL, numpy.float32), zeros(1),
-            workspace.floats("planes", threads * planes_size), planes_size,
-            workspace.floats("patches", threads * points * v_size), v_size,
-            workspace.floats("gradients", threads * points * r_size), r_size, sums, sums_size, biases)
-    _add_sums(threads, edge, pieces, group, channels, outputs, deep, sums, sums_size, biases,
-              workspace.floats("lines", threads * 10 * LANES * LANES), dw.reshape(-1),
+    sums = workspace.floats("sums", pieces * units * points * sums_size)
+    biases = workspace.floats("bias", pieces * group * panels * COLUMNS)
+    _weight(threads, t, pieces, deep, x.reshape(-1), dy.reshape(-1), step,
+            strided(deep, 1, TALL), strided(tiles, step), strided(tiles, COLUMNS), zeros(deep),
+            workspace.floats("padded", threads * t.held * (t.source.size + t.target.size)),
+            workspace.floats("panel", threads * points * v_size), v_size,
+            workspace.floats("products", threads * points * r_size), r_size,
+            sums, sums_size, biases)
+    _add_sums(threads, t, pieces, deep, sums, sums_size, biases,
+              workspace.floats("block", threads * 10 * LANES * LANES), dw.reshape(-1),
               zeros(0) if db is None else db.reshape(-1))
-
-
-_DEEP, _PIECES, _SUMS = 128, 16, 1 << 23
