@@ -55,20 +55,26 @@ def choose(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, g
                   convolution.backward_data))
     if forced == "im2col" or not reference.suits(window):
         return panels
-    wide = forced == "winograd" or _pays(w_shape, group, math.prod(spatial))
-    return Algorithms(*(_winograd(product) if wide else other
-                        for product, other in zip(_PRODUCTS, panels)))
+    edge = _edge(x_shape[0], spatial)
+    few, many = sorted((w_shape[1], w_shape[0] // group))
+    if forced is None and (few < 16 or not edge):
+        return panels
+    turned = tuple(_winograd(product, edge or 2) for product in _PRODUCTS)
+    # with 16 channels and as many outputs the transforms take as long as what they save
+    return Algorithms(*turned) if forced or many > 16 else panels._replace(weight=turned[1])
 
 
 _PRODUCTS = ("forward", "backward_weight", "backward_data")
 
 
-def _pays(w_shape: tuple[int, ...], group: int, pixels: int) -> bool:
-    """Whether Winograd's method is faster than im2col."""
-    return min(w_shape[1], w_shape[0] // group) >= 32
+def _edge(batch: int, spatial: tuple[int, int]) -> int:
+    """Of the tiles of Winograd's method, 3 or 2; 0 where there are too few of them."""
+    tiles = {edge: math.prod(-(-size // edge) for size in spatial) for edge in (2, 3)}
+    if batch * tiles[3] >= 64 and 25 * tiles[3] < 0.85 * 16 * tiles[2]:
+        return 3
+    return 2 if batch * tiles[2] >= 32 else 0
 
 
-def _winograd(product: str) -> Algorithm:
-    tile = reference.EDGE
-    run = functools.partial(getattr(winograd, product), edge=tile)
-    return Algorithm(f"winograd {tile}x{tile}", run, (tile + 2)**2 / (9 * tile**2))
+def _winograd(product: str, edge: int) -> Algorithm:
+    run = functools.partial(getattr(winograd, product), edge=edge)
+    return Algorithm(f"winograd {edge}x{edge}", run, (edge + 2)**2 / (9 * edge**2))

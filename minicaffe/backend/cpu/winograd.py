@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy
 
-from .convolution import add_some
+from .gemm import add_some
 from .gemm import multiply
 from .jit import compiled
 from .microkernel import COLUMNS, LANES, TALL, add_vector, clear_floats, transpose_block
