@@ -269,6 +269,11 @@ def test_a_layer_has_the_passes_that_it_computes(title, passes):
                for call in calls.values())
 
 
+def test_labels_of_measured_layers_are_zeros_and_ones():
+    made = module("layers").random_inputs("SoftmaxWithLoss", [(40, 3), (40,)])
+    assert set(made["x1"]) == {0, 1} and len(set(made["x0"].flat)) == 120
+
+
 def test_the_passes_of_a_convolution_give_one_gradient_each():
     layers = module("layers")
     made, calls = layers.our_convolution(layers.Shape(2, 3, 6, 4, 3, 1, 1), device="numpy")

@@ -153,8 +153,8 @@ def test_shared_parameters_are_counted_once_but_stored_twice():
 @pytest.fixture
 def telling(monkeypatch):
     """The device numpy has a rule that names what it is told."""
-    monkeypatch.setattr(Backend, "conv_algorithms", lambda self, x_shape, w_shape, window, group, _: (
-        str(x_shape), str(w_shape), f"{window.kernel} by {group}"))
+    monkeypatch.setattr(Backend, "conv_algorithms", lambda self, x, w, window, group, _: (
+        str(x), str(w), f"{window.kernel} by {group}"))
 
 
 def test_the_device_is_asked_how_it_computes_a_convolution(telling):

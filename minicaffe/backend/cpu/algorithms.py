@@ -7,12 +7,10 @@ that results depend on the shape alone.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 from ...window import Window
-from .. import winograd as reference
 from . import convolution, depthwise, weight_gradient, winograd
 
 
@@ -53,28 +51,18 @@ def choose(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, g
         Algorithm("im2col", weight_gradient.backward_weight),
         Algorithm("im2col" if convolution.turns(window, x_shape[2:], spatial) else "col2im",
                   convolution.backward_data))
-    if forced == "im2col" or not reference.suits(window):
+    if forced == "im2col":
         return panels
-    edge = _edge(x_shape[0], spatial)
-    few, many = sorted((w_shape[1], w_shape[0] // group))
-    if forced is None and (few < 16 or not edge):
-        return panels
-    turned = tuple(_winograd(product, edge or 2) for product in _PRODUCTS)
-    # with 16 channels and as many outputs the transforms take as long as what they save
-    return Algorithms(*turned) if forced or many > 16 else panels._replace(weight=turned[1])
+    return Algorithms(*(
+        _winograd(product) if forced or winograd.suits(x_shape, w_shape, window, group,
+                                                       product == "backward_weight") else other
+        for product, other in zip(_PRODUCTS, panels)))
 
 
 _PRODUCTS = ("forward", "backward_weight", "backward_data")
 
 
-def _edge(batch: int, spatial: tuple[int, int]) -> int:
-    """Of the tiles of Winograd's method, 3 or 2; 0 where there are too few of them."""
-    tiles = {edge: math.prod(-(-size // edge) for size in spatial) for edge in (2, 3)}
-    if batch * tiles[3] >= 64 and 25 * tiles[3] < 0.85 * 16 * tiles[2]:
-        return 3
-    return 2 if batch * tiles[2] >= 32 else 0
-
-
-def _winograd(product: str, edge: int) -> Algorithm:
+def _winograd(product: str) -> Algorithm:
+    edge = winograd.EDGE
     run = functools.partial(getattr(winograd, product), edge=edge)
     return Algorithm(f"winograd {edge}x{edge}", run, (edge + 2)**2 / (9 * edge**2))

@@ -96,8 +96,8 @@ def choose_layer() -> None:
     """Prefer OpenMP, unless the user chose a threading layer or numba has started one, and let
     its threads sleep soon."""
     # OpenMP's threads wait for work by spinning, for milliseconds if they are let: two trainings at
-    # once, or one beside a busy program, would be ten times slower.  3,000 turns last from one kernel
-    # to the next.
+    # once, or one beside a busy program, would be ten times slower.  3,000 turns last until the
+    # next kernel.
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = "3000"
     chosen = {"NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"} & set(os.environ)

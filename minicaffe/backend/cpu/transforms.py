@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 from .microkernel import (
     LANES,
     _as_vector,
+    _broadcast,
     _first_lanes,
     _int,
     _lane,
@@ -34,7 +35,6 @@ from .microkernel import (
     _vector,
     _zeros,
 )
-from .microkernel import _broadcast as _all_lanes
 
 Rows = list[list[Fraction]]
 
@@ -119,7 +119,7 @@ def _finished_sandwich(choose: Callable[[Rows, Rows, Rows], Rows]):
         def generate(context, builder, signature, args):
             start = builder.load(_as_vector(builder, _pointer(
                 context, builder, signature.args[9], args[9], args[10])), align=4)
-            factor = _all_lanes(builder, args[11])
+            factor = _broadcast(builder, args[11])
             lines = _load_square(context, builder, signature, args, len(matrix[0]))
             results = [[_leaky(builder, builder.fadd(value, start), factor) for value in line]
                        for line in _both_sides(builder, matrix, lines)]
@@ -251,8 +251,8 @@ def spread_block(typing_context, source, source_at, stride, rows, columns,
 @intrinsic
 def collect_block(typing_context, source, source_at, places, first,
                   target, target_at, stride, rows, columns):
-    """``target[i * stride + j] = source[places[first + j] + i]`` for i < rows, j < columns <= LANES.
-    """
+    """``target[i * stride + j] = source[places[first + j] + i]`` for i < rows, j < columns; of both
+    at most LANES."""
     def generate(context, builder, signature, args):
         _, source_at, _, first, _, target_at, stride, rows, columns = args
         source = _pointer(context, builder, signature.args[0], args[0], source_at)
@@ -296,6 +296,38 @@ def add_lines(typing_context, source, source_at, count, target, target_at):
 def _add_line(builder, source, index, total):
     place = _as_vector(builder, builder.gep(source, [builder.mul(index, _int(LANES))]))
     builder.store(builder.fadd(builder.load(total), builder.load(place, align=4)), total)
+
+
+@intrinsic
+def multiply_narrow(typing_context, count, a, a_at, step, b, b_at, stride, y, y_at, y_stride):
+    """``y[i, j] = sum over k < LANES of a[i, k] * b[k, j]`` for i < count, j < LANES.
+
+    Rows of the three lie step, stride and y_stride apart.  All of b stays in registers, while
+    ``multiply`` would begin and end a tile for every few rows.
+    """
+    rows = 8 if LANES == 16 else 4
+
+    def generate(context, builder, signature, args):
+        count, _, a_at, step, _, b_at, stride, _, y_at, y_stride = args
+        a = _pointer(context, builder, signature.args[1], args[1], a_at)
+        b = _pointer(context, builder, signature.args[4], args[4], b_at)
+        y = _pointer(context, builder, signature.args[7], args[7], y_at)
+        factors = [builder.load(_as_vector(builder, _place(builder, b, (stride, stride), k, 0)),
+                                align=4) for k in range(LANES)]
+        last = builder.sub(count, _int(1))
+        with cgutils.for_range_slice(builder, _int(0), count, _int(rows)) as (first, _):
+            for row in range(rows):
+                i = builder.add(first, _int(row))  # behind the last row, that one again
+                i = builder.select(builder.icmp_signed("<", i, last), i, last)
+                values, total = builder.gep(a, [builder.mul(i, step)]), _zeros
+                for k, factor in enumerate(factors):
+                    value = builder.load(builder.gep(values, [_int(k)]), align=4)
+                    total = _multiply_add(builder, _broadcast(builder, value), factor, total)
+                place = builder.gep(y, [builder.mul(i, y_stride)])
+                builder.store(total, _as_vector(builder, place), align=4)
+        return context.get_dummy_value()
+
+    return types.void(count, a, a_at, step, b, b_at, stride, y, y_at, y_stride), generate
 
 
 @intrinsic

@@ -6,28 +6,24 @@ matrix product of its own, of tiles, channels and outputs; and the products are 
 ``transforms`` has the formula.  So 16, 25 or 36 products (edge 2, 3 or 4) do the work of 36, 81 or
 144.  The larger the tiles, the more of them stands out over the image, and the more digits the
 transforms lose: edge 3 stays within twice the error of ordinary sums.
-
-Channels come last in here, LANES of them side by side: images are copied to planes pixel by pixel,
-so that all transforms work on whole vectors, wherever a tile lies and however small an image is.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
 
 import numpy
 
-from .gemm import add_some
-from .gemm import multiply
+from ...window import Window
+from .gemm import add_some, multiply
 from .jit import compiled
 from .microkernel import COLUMNS, LANES, TALL, add_vector, clear_floats, transpose_block
-from .recent import recent
 from .shares import shared
+from .tiles import BLOCK, apart, collect, place_of, spread, tiles_of
 from .transforms import (
     add_lines,
-    collect_block,
     fetch,
-    spread_block,
+    multiply_narrow,
     transform_back,
     transform_filters,
     transform_gradients,
@@ -36,142 +32,14 @@ from .transforms import (
 )
 from .workspace import Workspace, aligned, strided, zeros
 
-_BLOCK = 128  # tiles at a time: as many as share what is read of the filters
-_PATCHES = 1 << 21  # floats that the transformed patches of a block take, at most
-_PRODUCTS = 1 << 16  # and its products
+EDGE = 3  # of tiles where nothing else is asked for
+_PRODUCTS = 1 << 16  # floats of products that are transformed back at a time
 _DEEP = 128  # channels whose weights' gradients are computed at a time
 _PARTS = 16  # of a weight gradient's work at least, if the batch can be cut that often
 _SUMS = 1 << 23  # floats that the sums over these parts take, unless one part needs more
-_FEW = 32  # tiles for which a thread of its own is worth while
 
 # Written as plain numbers, numba would compile ``multiply`` anew for each.
 _0, _LANES, _COLUMNS, _NO = numpy.int64(0), numpy.int64(LANES), numpy.int64(COLUMNS), numpy.bool_(0)
-
-
-class Plane(NamedTuple):
-    """How one image lies in scratch memory: pixel by pixel, LANES channels of each, among zeros."""
-
-    height: int  # of the image
-    width: int
-    pad: int  # rows of zeros above it
-    reach: int  # rows of tiles need so many rows of pixels more than they have
-    line: int  # floats of a row
-    size: int  # floats
-    pixel: numpy.ndarray  # (height * width and LANES more,): where each lies
-
-    @property
-    def nbytes(self) -> int:
-        return self.pixel.nbytes
-
-
-@recent
-def _plane(height: int, width: int, pad: tuple[int, int], reach: int, rows: int,
-           columns: int) -> Plane:
-    """The plane of an image that begins ``pad`` pixels into rows * columns of them."""
-    place = numpy.add.outer((numpy.arange(height) + pad[0]) * columns,
-                            numpy.arange(width) + pad[1]).reshape(-1)
-    spare = numpy.full(LANES, rows * columns)  # where the rest of a last vector goes
-    return Plane(height, width, pad[0], reach, columns * LANES, (rows * columns + 1) * LANES,
-                 numpy.concatenate([place, spare]) * LANES)
-
-
-class Tiles(NamedTuple):
-    """The tiles of a convolution.  Their rows are counted through all images of the batch."""
-
-    edge: int
-    rows: int  # of tiles in an image
-    across: int  # tiles in a row
-    images: int
-    step: int  # rows of a block
-    held: int  # images that a block touches, at most
-    group: int
-    channels: int  # of a group, and its outputs
-    outputs: int
-    source: Plane  # of the input
-    target: Plane  # of the output
-
-
-class Tiles2(Tiles):
-    """A type for each edge: numba compiles the code for those that are used."""
-
-    EDGE = 2
-
-
-class Tiles3(Tiles):
-    EDGE = 3
-
-
-class Tiles4(Tiles):
-    EDGE = 4
-
-
-_KINDS = {kind.EDGE: kind for kind in (Tiles2, Tiles3, Tiles4)}
-
-
-def _tiles(edge: int, x_shape, y_shape, pad, group: int, floats: int, parts: int) -> Tiles:
-    """Tiles in blocks of ``floats`` for each tile; their number is a multiple of ``parts`` where
-    blocks of _FEW tiles are left."""
-    rows, across = (-(-size // edge) for size in y_shape[2:])
-    total = x_shape[0] * rows
-    blocks = -(-total // max(1, min(_BLOCK, _PATCHES // floats) // across))
-    if total * across >= parts * _FEW:
-        blocks = -(-blocks // parts) * parts
-    step = -(-total // blocks)
-    return _KINDS[edge](
-        edge, rows, across, x_shape[0], step, (step + rows - 2) // rows + 1,
-        group, x_shape[1] // group, y_shape[1] // group,
-        _plane(*x_shape[2:], tuple(pad), 2, edge * rows + 2, edge * across + 2),
-        _plane(*y_shape[2:], (0, 0), 0, edge * rows, edge * across))
-
-
-def _apart(size: int) -> int:
-    """An odd number of vectors: pieces so far apart do not compete for places in a cache."""
-    return (-(-size // LANES) | 1) * LANES
-
-
-# -------------------------------------------------------------------------------- planes and tiles
-
-@compiled
-def _part_of(p, t, row, end):
-    """(image, pixels from, to, rows of tiles to): what the tile rows from ``row`` on reach of the
-    image that it lies in."""
-    image = row // t.rows
-    last = min(end, (image + 1) * t.rows)
-    top = max(0, (row - image * t.rows) * t.edge - p.pad)
-    bottom = min(p.height, (last - image * t.rows) * t.edge + p.reach - p.pad)
-    return image, top * p.width, bottom * p.width, last
-
-
-@compiled
-def _spread(x, x_at, channels, total, p, t, first, end, planes, at):
-    """Copy up to LANES of ``total`` channels into planes, one for each image, as far as the tile
-    rows first to end reach."""
-    size, row = p.height * p.width, first
-    while row < end:
-        image, pixel, stop, row = _part_of(p, t, row, end)
-        for i in range(pixel, stop, LANES):
-            spread_block(x, x_at + image * total * size + i, size, channels, stop - i,
-                         planes, at, p.pixel, i)
-        at += p.size
-
-
-@compiled
-def _collect(planes, at, p, t, first, end, y, y_at, channels, total):
-    """Copy up to LANES of ``total`` channels of the tile rows first to end out of planes."""
-    size, row = p.height * p.width, first
-    while row < end:
-        image, pixel, stop, row = _part_of(p, t, row, end)
-        for i in range(pixel, stop, LANES):
-            collect_block(planes, at, p.pixel, i, y, y_at + image * total * size + i, size,
-                          channels, stop - i)
-        at += p.size
-
-
-@compiled
-def _place(p, t, first, row):
-    """Where the first tile of a row lies in planes whose first is that of the row ``first``."""
-    image = row // t.rows
-    return (image - first // t.rows) * p.size + (row - image * t.rows) * t.edge * p.line
 
 
 @compiled
@@ -181,11 +49,11 @@ def _patches(x, g, channel, channels, t, first, end, planes, at, v, v_at, step, 
     p = t.source
     for c in range(0, channels, LANES):
         start = g * t.channels + channel + c
-        _spread(x, start * p.height * p.width, min(LANES, channels - c), t.group * t.channels, p, t,
+        spread(x, start * p.height * p.width, min(LANES, channels - c), t.group * t.channels, p, t,
                 first, end, planes, at)
         target = v_at + c
         for row in range(first, end):
-            source = at + _place(p, t, first, row)
+            source = at + place_of(p, t, first, row)
             for _ in range(t.across):
                 transform_patches(t, planes, source, p.line, LANES,
                                   v, target, (t.edge + 2) * v_size, v_size)
@@ -193,30 +61,58 @@ def _patches(x, g, channel, channels, t, first, end, planes, at, v, v_at, step, 
                 target += step
 
 
+# ----------------------------------------------------------------------------------- the rule
+
+def suits(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, group: int,
+          gradient: bool = False) -> int:
+    """The edge of the tiles to use for a convolution; 0 where ordinary sums are about as fast.
+
+    gradient: of the weights; else that of the input, or the convolution itself.
+    """
+    if not (window.kernel == (3, 3) and window.stride == window.dilation == (1, 1)
+            and max(window.pad) <= 2):
+        return 0
+    size = window.output_shape(x_shape[2:], "convolution")
+    channels, outputs, points = w_shape[1], w_shape[0] // group, (EDGE + 2)**2
+    # In cycles of 32 products, measured with LANES of 16.  A tile of a product takes some to begin
+    # and to end, which counts where sums are short.
+    around = 6 if channels == 16 else 18
+    product = (channels + 6) * (outputs // 32) + (channels + around) * -(-(outputs % 32) // 16) / 2
+    if gradient:
+        product = channels * (outputs / 32 + 0.05)
+    tiles = x_shape[0] * math.prod(-(-length // EDGE) for length in size)
+    cycles = (tiles * (points * product + 1.1 * EDGE**2 * (channels + outputs))
+              + 0.75 * points * channels * outputs)
+    ordinary = x_shape[0] * math.prod(size) * channels * outputs * (0.4 if gradient else 0.33)
+    return EDGE if 1.1 * cycles < ordinary else 0
+
+
 # ----------------------------------------------------------------------------------------- forward
 
 @shared
-def _filters(part, parts, t, w, group_stride, output_stride, depth_stride, turn, taps, u):
+def _filters(part, parts, t, w, group_stride, output_stride, depth_stride, turn, taps, u, u_size):
     """``u[g, t, panel, k, j]``: the transformed filters from channel k to output
     ``panel * COLUMNS + j``; turn: -1 if they are to be turned round, else 1."""
-    panels, blocks = (t.outputs + COLUMNS - 1) // COLUMNS, (t.outputs + LANES - 1) // LANES
-    size, points = panels * t.channels * COLUMNS, (t.edge + 2) ** 2
-    at = part * LANES * LANES
-    first = at if turn > 0 else at + 8 * LANES
-    units = t.group * blocks * t.channels
+    panels, points = (t.outputs + COLUMNS - 1) // COLUMNS, (t.edge + 2) ** 2
+    at = part * 16 * LANES
+    source = at if turn > 0 else at + 8 * LANES
+    units = t.group * panels * t.channels
     for unit in range(units * part // parts, units * (part + 1) // parts):
-        g, j, k = (unit // (blocks * t.channels), unit // t.channels % blocks * LANES,
-                   unit % t.channels)
-        transpose_block(w, g * group_stride + j * output_stride + k * depth_stride, output_stride,
-                        min(LANES, t.outputs - j), 9, taps, at, LANES)
-        transform_filters(t, taps, first, 3 * turn * LANES, turn * LANES,
-                          u, g * points * size + (j // COLUMNS * t.channels + k) * COLUMNS
-                          + j % COLUMNS, (t.edge + 2) * size, size)
+        g, panel, k = unit // t.channels // panels, unit // t.channels % panels, unit % t.channels
+        target = g * points * u_size + (panel * t.channels + k) * COLUMNS
+        start = g * group_stride + panel * COLUMNS * output_stride + k * depth_stride
+        for j in range(0, min(COLUMNS, t.outputs - panel * COLUMNS), LANES):
+            for tap in range(0, 9, LANES):
+                transpose_block(w, start + j * output_stride + tap, output_stride,
+                                min(LANES, t.outputs - panel * COLUMNS - j), min(LANES, 9 - tap),
+                                taps, at + tap * LANES, LANES)
+            transform_filters(t, taps, source, 3 * turn * LANES, turn * LANES,
+                              u, target + j, (t.edge + 2) * u_size, u_size)
 
 
 @shared
-def _forward(part, parts, t, width, splits, deep, x, u, bias, slope, y, step, row, col, line, zero,
-             planes, results, v, v_size, m, m_size):
+def _forward(part, parts, t, width, splits, deep, x, u, u_size, bias, slope, y, step, row, col,
+             line, zero, planes, results, v, v_size, m, m_size):
     """One thread's share: some blocks of tiles, and of their outputs; ``width`` panels of outputs
     at a time."""
     points, panels = (t.edge + 2) ** 2, (t.outputs + COLUMNS - 1) // COLUMNS
@@ -234,24 +130,28 @@ def _forward(part, parts, t, width, splits, deep, x, u, bias, slope, y, step, ro
         stop = panels * (piece + 1) // splits
         for panel in range(panels * piece // splits, stop, width):
             last = min(panel + width, stop)
-            _multiply(t, g, first, end, panel, last, deep, v, v_at, v_size, row, col, u, line, zero,
-                      m, m_at, m_size)
+            _multiply(t, g, first, end, panel, last, deep, v, v_at, v_size, row, col, u, u_size,
+                      line, zero, m, m_at, m_size)
             _back(t, g, first, end, panel, last, m, m_at, m_size, bias, slope,
                   results, results_at, y)
 
 
 @compiled
-def _multiply(t, g, first, end, panel, last, deep, v, v_at, v_size, row, col, u, line, zero,
+def _multiply(t, g, first, end, panel, last, deep, v, v_at, v_size, row, col, u, u_size, line, zero,
               m, m_at, m_size):
     """``m[t, tile, j] = sum over k of v[t, tile, k] * u[g, t, k, j]`` for some panels of outputs;
     ``deep`` channels are added up at a time, which keeps more digits."""
     tiles, width = (end - first) * t.across, (last - panel) * COLUMNS
-    points, panels = (t.edge + 2) ** 2, (t.outputs + COLUMNS - 1) // COLUMNS
+    points = (t.edge + 2) ** 2
     for element in range(points):
         for p in range(panel, last):
-            u_at = ((g * points + element) * panels + p) * t.channels * COLUMNS
+            u_at = (g * points + element) * u_size + p * t.channels * COLUMNS
             target = m_at + element * m_size + (p - panel) * COLUMNS
             right = max(0, min(COLUMNS, t.outputs - p * COLUMNS) - LANES)
+            if right == 0 and t.channels == LANES:
+                multiply_narrow(tiles, v, v_at + element * v_size, row[1], u, u_at, COLUMNS,
+                                m, target, width)
+                continue
             for k in range(0, t.channels, deep):
                 place = u_at + k * COLUMNS
                 fetch(u, place + deep * COLUMNS, deep * COLUMNS)
@@ -267,48 +167,53 @@ def _back(t, g, first, end, panel, last, m, m_at, m_size, bias, slope, planes, a
     for j in range(panel * COLUMNS, min(last * COLUMNS, t.outputs), LANES):
         source, o = m_at + j - panel * COLUMNS, g * t.outputs + j
         for row in range(first, end):
-            target = at + _place(p, t, first, row)
+            target = at + place_of(p, t, first, row)
             for _ in range(t.across):
                 transform_back(t, m, source, (t.edge + 2) * m_size, m_size,
                                planes, target, p.line, LANES, bias, o, slope)
                 source += width
                 target += t.edge * LANES
-        _collect(planes, at, p, t, first, end, y, o * p.height * p.width,
+        collect(planes, at, p, t, first, end, y, o * p.height * p.width,
                  min(LANES, t.outputs - j), t.group * t.outputs)
 
 
-def forward(workspace: Workspace, threads: int, x, w, b, y, window, group: int,
+def forward(workspace: Workspace, threads: int, x, w, b, y, window: Window, group: int,
             slope: float | None, edge: int) -> None:
     """``convolution.forward`` for 3x3 kernels at stride 1, in tiles of edge * edge."""
     channels = w.shape[1]
-    _convolve(workspace, threads, edge, x, w, (9 * channels, 9, 1), b, y, window.pad, group, slope)
+    _convolve(workspace, threads, edge, x, w, (9 * channels, 9, 1), b, y, window, group, slope)
 
 
-def backward_data(workspace: Workspace, threads: int, dy, w, dx, window, group: int,
+def backward_data(workspace: Workspace, threads: int, dy, w, dx, window: Window, group: int,
                   edge: int) -> None:
     """``convolution.backward_data``: a convolution of dy by the filters turned round."""
     channels = w.shape[1]
-    _convolve(workspace, threads, edge, dy, w, (9, 9 * channels, -1), None, dx,
-              [2 - pad for pad in window.pad], group, None)
+    turned = Window(window.kernel, window.stride, tuple(2 - pad for pad in window.pad),
+                    window.dilation)
+    _convolve(workspace, threads, edge, dy, w, (9, 9 * channels, -1), None, dx, turned, group, None)
 
 
 def _convolve(workspace: Workspace, threads: int, edge: int, x, w, strides: tuple[int, int, int],
-              b, y, pad, group: int, slope: float | None) -> None:
-    """strides: of the filters of an output, and of a channel; and whether they are turned."""
+              b, y, window: Window, group: int, slope: float | None) -> None:
+    """strides: of the filters of an output, and of a channel; and whether they are turned.
+
+    Errors: ShapeError where y is not of the shape that the window gives.
+    """
     points, step = (edge + 2)**2, aligned(x.shape[1] // group) + LANES
-    t = _tiles(edge, x.shape, y.shape, pad, group, points * step, threads)
+    t = tiles_of(edge, x.shape, y.shape, window, group, points * step, threads)
     panels, tiles = -(-t.outputs // COLUMNS), t.step * t.across
-    u = workspace.floats("filters", group * points * panels * t.channels * COLUMNS)
+    u_size = apart(panels * t.channels * COLUMNS)
+    u = workspace.floats("filters", group * points * u_size)
     _filters(threads, t, w.reshape(-1), w.size // group, *strides,
-             workspace.floats("block", threads * LANES * LANES), u)
+             workspace.floats("block", threads * 16 * LANES), u, u_size)
     blocks = group * -(-t.images * t.rows // t.step)
     splits = min(panels, -(-threads // blocks))
     width = max(1, min(panels, _PRODUCTS // (points * tiles * COLUMNS)))
     deep = 128 if edge == 2 else 64
-    v_size, m_size = _apart(tiles * step), _apart(tiles * width * COLUMNS)
+    v_size, m_size = apart(tiles * step), apart(tiles * width * COLUMNS)
     bias = workspace.floats("bias", y.shape[1] + LANES)
     bias[:y.shape[1]] = 0 if b is None else b.reshape(-1)
-    _forward(threads, t, width, splits, deep, x.reshape(-1), u, bias,
+    _forward(threads, t, width, splits, deep, x.reshape(-1), u, u_size, bias,
              numpy.float32(1 if slope is None else slope), y.reshape(-1), step,
              strided(tiles, step, TALL), strided(t.channels, 1), strided(deep, COLUMNS),
              zeros(tiles),
@@ -326,11 +231,11 @@ def _gradients(dy, g, t, first, end, planes, at, r, r_at, r_size, biases, bias_a
     ``biases += dy``, summed over the tiles."""
     p, tiles = t.target, (end - first) * t.across
     for o in range(0, t.outputs, LANES):
-        _spread(dy, (g * t.outputs + o) * p.height * p.width, min(LANES, t.outputs - o),
+        spread(dy, (g * t.outputs + o) * p.height * p.width, min(LANES, t.outputs - o),
                 t.group * t.outputs, p, t, first, end, planes, at)
         target = r_at + o // COLUMNS * tiles * COLUMNS + o % COLUMNS
         for row in range(first, end):
-            source = at + _place(p, t, first, row)
+            source = at + place_of(p, t, first, row)
             if bias_at >= 0:
                 add_lines(planes, source, t.edge**2 * t.across, biases, bias_at + o)
             for _ in range(t.across):
@@ -415,20 +320,20 @@ def _add_rows(lines, at, count, rows, out, out_at, stride):
             add_some(lines, block + i * LANES, out, out_at + i * stride + k, min(LANES, count - k))
 
 
-def backward_weight(workspace: Workspace, threads: int, x, dy, dw, db, window, group: int,
-                    edge: int) -> None:
+def backward_weight(workspace: Workspace, threads: int, x, dy, dw, db, window: Window,
+                    group: int, edge: int) -> None:
     """``convolution.backward_weight``.  The shape fixes how the batch is cut into pieces."""
     channels, outputs, points = dw.shape[1], len(dw) // group, (edge + 2)**2
     panels, deep = -(-outputs // COLUMNS), min(channels, _DEEP)
     units, step = group * -(-channels // deep), aligned(deep) + LANES
-    sums_size = _apart(panels * deep * COLUMNS)
+    sums_size = apart(panels * deep * COLUMNS)
     most = min(_PARTS // units, _SUMS // (units * points * sums_size),
-               -(-len(x) * dy[0, 0].size // (edge**2 * _BLOCK)))
+               -(-len(x) * dy[0, 0].size // (edge**2 * BLOCK)))
     pieces = 1 << max(1, most).bit_length() - 1
-    t = _tiles(edge, x.shape, dy.shape, window.pad, group, points * (step + panels * COLUMNS),
+    t = tiles_of(edge, x.shape, dy.shape, window, group, points * (step + panels * COLUMNS),
                pieces)
     pieces, tiles = min(pieces, -(-t.images * t.rows // t.step)), t.step * t.across
-    v_size, r_size = _apart(tiles * step), _apart(panels * tiles * COLUMNS)
+    v_size, r_size = apart(tiles * step), apart(panels * tiles * COLUMNS)
     sums = workspace.floats("sums", pieces * units * points * sums_size)
     biases = workspace.floats("bias", pieces * group * panels * COLUMNS)
     _weight(threads, t, pieces, deep, x.reshape(-1), dy.reshape(-1), step,
