@@ -14,7 +14,7 @@ import numpy
 from ..elementwise import where
 from ..errors import ParameterError, ShapeError
 from ..window import Window
-from . import convolution, pooling, winograd
+from . import convolution, lstm, pooling, winograd
 
 
 class Backend:
@@ -143,6 +143,27 @@ class Backend:
         self.xp.subtract(x, x.max(axis=1, keepdims=True), out=y)
         self.xp.exp(y, out=y)
         y /= y.sum(axis=1, keepdims=True)
+
+    # ----------------------------------------------------------------------------------- LSTM
+    # Of T steps of N sequences: z and dz (T, N, 4, H), the numbers of the gates i, f, o and g;
+    # tanh_c, y and dy (T, N, H); h, c (T + 1, N, H): what each step takes up, and the last one
+    # leaves; cont (T + 1, N): cont[t] is what those of step t have been multiplied by; w (4 H, H)
+
+    def lstm_forward(self, z, offset, w, cont, h, c, tanh_c, y) -> None:
+        """From h[0], c[0] and what z holds of the inputs: the gates, in z, and all the rest.
+
+        ``z += offset + h_t @ W.T``, step by step, then ``step`` of ``backend.lstm``.
+
+        offset: (N, 4, H), or (1, 4, H) for all sequences.
+        """
+        lstm.forward(self, z, offset, w, cont, h, c, tanh_c, y)
+
+    def lstm_backward(self, dy, z, w, cont, c, tanh_c, dz) -> None:
+        """The gradient dz of z, from that of y and what ``lstm_forward`` left.
+
+        ``dh = dy + cont_t+1 * dz_t+1 @ W``, step by step backwards, then ``step_backward``.
+        """
+        lstm.backward(self, dy, z, w, cont, c, tanh_c, dz)
 
     # ---------------------------------------------------------------------------- convolution
     # x (N, C, *spatial), w (O, C / group, *kernel), b (O,) or None, y (N, O, *output spatial)

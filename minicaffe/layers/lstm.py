@@ -2,30 +2,7 @@
 
 from __future__ import annotations
 
-from ..elementwise import tanh
 from .recurrent import _Recurrent
-from .sigmoid import sigmoid, sigmoid_backward
-from .tanh import tanh_backward
-
-
-def step(i, f, o, g, c, cont):
-    """The gates of one step, tanh(c), and what the next step, with its cont, gets of c and h."""
-    i, f, o, g = sigmoid(i), sigmoid(f), sigmoid(o), tanh(g)
-    c = f * c + i * g
-    tanh_c = tanh(c)
-    return i, f, o, g, tanh_c, cont * c, cont * (o * tanh_c)
-
-
-def step_backward(i, f, o, g, tanh_c, c, cont, dy, dh, dc):
-    """The gradients of z and of c.
-
-    c is what the step took up; cont, dh and dc are the next step's, dh and dc those of what it
-    took up.
-    """
-    dh = dy + cont * dh
-    dc = tanh_backward(tanh_c, o * dh) + cont * dc
-    return (sigmoid_backward(i, g * dc), sigmoid_backward(f, c * dc),
-            sigmoid_backward(o, tanh_c * dh), tanh_backward(g, i * dc), f * dc)
 
 
 class LSTM(_Recurrent):
@@ -61,26 +38,16 @@ class LSTM(_Recurrent):
 
     def reshape(self, bottom, top):
         super().reshape(bottom, top)
-        self.tanh_c = self.buffer((self.T, self.H, self.N))
-        self.dc = self.backward_buffer((self.H, self.N))
+        self.tanh_c = self.buffer((self.T, self.N, self.H))
 
     def forward(self, bottom, top):
         self.begin(bottom)
-        h, c = self.states
-        for t in range(self.T):
-            gates = tuple(self.weighted(t))
-            self.backend.map(step, (*gates, self.tanh_c[t], c[t + 1], h[t + 1]),
-                             *gates, c[t], self.cont[t + 1])
-        o, y = self.z[:, 2], top[0].data.transpose(0, 2, 1)
-        self.xp.multiply(o, self.tanh_c, out=y)
+        self.backend.lstm_forward(self.z, self.offset, self.weights[-1].data, self.cont,
+                                  *self.states, self.tanh_c, top[0].data)
         self.expose(top)
 
     def backward(self, top, propagate_down, bottom):
         _, c = self.states
-        self.begin_back(top)
-        self.dc[...] = 0
-        for t in reversed(range(self.T)):
-            self.backend.map(step_backward, (*self.dz, self.dc), *self.z[t], self.tanh_c[t], c[t],
-                             self.cont[t + 1], self.dy[t], self.dh_after(t), self.dc)
-            self.go_back(t, propagate_down)
+        self.backend.lstm_backward(top[0].diff, self.z, self.weights[-1].data, self.cont, c,
+                                   self.tanh_c, self.dz)
         self.finish(propagate_down, bottom)

@@ -159,7 +159,7 @@ def test_it_suits_groups_of_one_channel_over_two_axes(x_shape, w_shape, group, s
 
 AGREE = """
 from tests.backend.test_depthwise import CASES, close, drawn, expected, results
-from minicaffe.backend.cpu.microkernel import LANES
+from minicaffe.backend.cpu.llvm import LANES
 from minicaffe.backend.cpu.workspace import Workspace
 for given in CASES.values():
     arrays = drawn(*given)

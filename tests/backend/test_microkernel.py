@@ -7,14 +7,14 @@ import platform
 import pytest
 
 from minicaffe.backend.cpu.jit import processor
-from minicaffe.backend.cpu.microkernel import tile
+from minicaffe.backend.cpu.llvm import tile
 
 from .processes import printed
 
 AGREE = """
 import numpy
 from minicaffe.backend import get_backend
-from minicaffe.backend.cpu import microkernel
+from minicaffe.backend.cpu import llvm
 from minicaffe.window import Window
 backend, reference = get_backend("cpu"), get_backend("numpy")
 draw = lambda seed, *shape: numpy.random.default_rng(seed).standard_normal(shape)
@@ -28,7 +28,7 @@ for device, kind in ((backend, numpy.float32), (reference, float)):
     device.conv_backward_data(dyk, wk, dx, window, 2)
     device.matmul(dyk.reshape(35, -1), xk.reshape(-1)[:42 * 50].reshape(42, 50), out)
     results.append((y, dw, db, dx, out))
-print(microkernel.LANES, max(abs(a - b).max() / abs(b).max() for a, b in zip(*results)) < 1e-5)
+print(llvm.LANES, max(abs(a - b).max() / abs(b).max() for a, b in zip(*results)) < 1e-5)
 """
 
 

@@ -162,7 +162,7 @@ def test_a_nan_or_infinity_stays_in_the_averages_of_its_windows(whole):
 
 AGREE = """
 import numpy
-from minicaffe.backend.cpu.microkernel import LANES
+from minicaffe.backend.cpu.llvm import LANES
 from tests.backend.test_pooling import WINDOWS, all_four, numbers
 wrong = 0
 for win in WINDOWS.values():

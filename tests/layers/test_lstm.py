@@ -235,8 +235,8 @@ def test_without_backward_it_saves_less_and_computes_the_same(device):
         for net in (trained, deployed):
             net.forward()
         assert_same(deployed.blobs["y"].data, trained.blobs["y"].data, "y")
-    assert trained.layer_dict["l"].all_dz is not None
-    assert deployed.layer_dict["l"].all_dz is None
+    assert trained.layer_dict["l"].dz is not None
+    assert deployed.layer_dict["l"].dz is None
 
 
 def test_the_gradient_of_x_is_left_out_where_nothing_below_learns():

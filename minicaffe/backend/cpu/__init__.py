@@ -21,7 +21,7 @@ except Exception as error:  # numba also fails on versions of NumPy that it does
                       f"{type(error).__name__}: {error}",
                       "pip install numba, or use the device 'numpy'.") from error
 
-from . import direct, gemm, neighbours, pooling, rows
+from . import direct, gemm, lstm, neighbours, pooling, rows
 from .algorithms import choose
 from .elementwise import Calls
 from .threads import get_num_threads, lock, set_num_threads, worth
@@ -85,6 +85,22 @@ class CpuBackend(Backend):
             return super().softmax(x, y)
         with lock:
             rows.softmax(worth(x.size / 2), x, y)
+
+    # ----------------------------------------------------------------------------------- LSTM
+
+    def lstm_forward(self, z, offset, w, cont, h, c, tanh_c, y) -> None:
+        if not _plain(z, offset, w, cont, h, c, tanh_c, y):
+            return super().lstm_forward(z, offset, w, cont, h, c, tanh_c, y)
+        with lock:
+            lstm.forward(self._workspace, worth(z[0].size * h.shape[-1] * _PRODUCT),
+                         z, offset, w, cont, h, c, tanh_c, y)
+
+    def lstm_backward(self, dy, z, w, cont, c, tanh_c, dz) -> None:
+        if not _plain(dy, z, w, cont, c, tanh_c, dz):
+            return super().lstm_backward(dy, z, w, cont, c, tanh_c, dz)
+        with lock:
+            lstm.backward(self._workspace, worth(z[0].size * w.shape[-1] * _PRODUCT),
+                          dy, z, w, cont, c, tanh_c, dz)
 
     # ---------------------------------------------------------------------------- convolution
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .blocks import add_vector, copy_vector, copy_vectors
 from .jit import compiled
-from .microkernel import COLUMNS, LANES, add_vector, copy_vector, copy_vectors
+from .llvm import COLUMNS, LANES
 
 
 @compiled

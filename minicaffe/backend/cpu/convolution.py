@@ -11,9 +11,10 @@ import math
 import numpy
 
 from ...window import Window
+from .blocks import clear_floats
 from .columns import col2im, copy_in, copy_out, im2col
 from .gemm import DEPTH, multiply, pack
-from .microkernel import COLUMNS, LANES, TALL, clear_floats
+from .llvm import COLUMNS, LANES, TALL
 from .packing import Matrix, packed
 from .shares import shared
 from .tables import tables

@@ -22,8 +22,9 @@ from numpy import float32
 
 from ...errors import ShapeError
 from ...window import Window
+from .blocks import clear_floats
 from .jit import compiled
-from .microkernel import LANES, clear_floats
+from .llvm import LANES
 from .recent import recent
 from .shares import shared
 from .taps import (

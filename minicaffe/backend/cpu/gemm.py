@@ -10,17 +10,10 @@ from __future__ import annotations
 
 import numpy
 
+from .blocks import copy_vector, transpose_block
 from .jit import compiled
-from .microkernel import (
-    COLUMNS,
-    LANES,
-    ROWS,
-    TALL,
-    copy_vector,
-    multiply_tall_tile,
-    multiply_tile,
-    transpose_block,
-)
+from .llvm import COLUMNS, LANES, ROWS, TALL
+from .microkernel import multiply_tall_tile, multiply_tile
 from .shares import shared
 from .workspace import Workspace, strided, zeros
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy
 
-from .microkernel import LANES, ROWS, TALL
+from .llvm import LANES, ROWS, TALL
 from .recent import recent
 from .shares import shared
 from .workspace import Workspace, strided

@@ -12,8 +12,9 @@ import math
 import numpy
 from numpy import float32, int32, uint64
 
+from .blocks import clear_floats
 from .jit import compiled
-from .microkernel import LANES, clear_floats
+from .llvm import LANES
 from .recent import recent
 from .shares import shared
 from .vectors import (

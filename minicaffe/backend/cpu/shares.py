@@ -29,6 +29,15 @@ def {name}(loop, threads, {arguments}):
     start_shares(share, loop, threads, ({arguments},))
 """
 
+_START_STEPS = """
+def {name}(loop, threads, steps, {arguments}):
+    for step in range(steps):
+        if threads == 1:
+            share(0, 1, step, {arguments})
+        else:
+            start_shares(share, loop, threads, (step, {arguments},))
+"""
+
 
 def shared(function: Callable | None = None, **options):
     """Decorate ``function(part, parts, ...)``, which does one share of some work: call it as
@@ -42,13 +51,7 @@ def shared(function: Callable | None = None, **options):
     if function is None:
         return functools.partial(shared, **options)
     share = compiled(function, **options)
-    name = "start_" + function.__name__
-    source = _START.format(
-        name=name, arguments=", ".join(list(inspect.signature(function).parameters)[2:]))
-    names = {"share": share, "start_shares": _start_shares, "__name__": __name__}
-    start = from_text(source, name, names, place=function)
-    start.__qualname__ = function.__qualname__ + ".start"
-    start = compiled(start, **options)
+    start = _starter(_START, function, share, 2, options)
 
     @functools.wraps(function)
     def run(threads, *arguments):
@@ -58,6 +61,32 @@ def shared(function: Callable | None = None, **options):
             start(_loop_address(), threads, *arguments)
 
     return run
+
+
+def stepped(function: Callable) -> Callable:
+    """Decorate ``function(part, parts, step, ...)``, a share of one of several steps: call it as
+    ``function(threads, steps, ...)``.  A step begins when all shares of the last one are done.
+
+    Between two steps the threads stay awake, and Python is not entered.
+    """
+    start = _starter(_START_STEPS, function, compiled(function), 3, {})
+
+    @functools.wraps(function)
+    def run(threads, *arguments):
+        start(_loop_address() if threads > 1 else 0, threads, *arguments)
+
+    return run
+
+
+def _starter(text: str, function: Callable, share, own: int, options: dict) -> Callable:
+    """One of the texts above, compiled for a share, which takes ``own`` numbers from it."""
+    name = "start_" + function.__name__
+    source = text.format(
+        name=name, arguments=", ".join(list(inspect.signature(function).parameters)[own:]))
+    names = {"share": share, "start_shares": _start_shares, "__name__": __name__}
+    start = from_text(source, name, names, place=function)
+    start.__qualname__ = function.__qualname__ + ".start"
+    return compiled(start, **options)
 
 
 @compiled(parallel=True)

@@ -19,7 +19,7 @@ import numpy
 
 from ...errors import ShapeError
 from ...window import Window
-from .microkernel import COLUMNS, LANES, TALL
+from .llvm import COLUMNS, LANES, TALL
 from .recent import recent
 from .workspace import aligned
 

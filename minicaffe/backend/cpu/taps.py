@@ -10,18 +10,18 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .microkernel import (
+from .llvm import (
     LANES,
-    _as_vector,
-    _broadcast,
-    _first_lanes,
-    _int,
-    _lane,
-    _load_some,
-    _multiply_add,
-    _pointer,
-    _store_some,
-    _zeros,
+    as_vector,
+    broadcast,
+    first_lanes,
+    integer,
+    lane,
+    load_some,
+    multiply_add,
+    pointer,
+    store_some,
+    zeros,
 )
 
 _VECTORS = 4  # summed up side by side: an addition takes as long as four take to start
@@ -41,24 +41,24 @@ def weigh_taps(typing_context, image, image_at, tap, first, end, weight, weight_
     def generate(context, builder, signature, args):
         image, image_at, tap, first, end, weight, weight_at, order, bias, slope, out, out_at = args
         kinds = signature.args
-        image = _pointer(context, builder, kinds[0], image, image_at)
-        tap = _pointer(context, builder, kinds[2], tap, first)
-        weight = _pointer(context, builder, kinds[5], weight, weight_at)
-        order = _pointer(context, builder, kinds[7], order, first)
-        out = _pointer(context, builder, kinds[10], out, out_at)
-        bias, slope = _broadcast(builder, bias), _broadcast(builder, slope)
+        image = pointer(context, builder, kinds[0], image, image_at)
+        tap = pointer(context, builder, kinds[2], tap, first)
+        weight = pointer(context, builder, kinds[5], weight, weight_at)
+        order = pointer(context, builder, kinds[7], order, first)
+        out = pointer(context, builder, kinds[10], out, out_at)
+        bias, slope = broadcast(builder, bias), broadcast(builder, slope)
         sums = [cgutils.alloca_once_value(builder, bias) for _ in range(_VECTORS)]
         with cgutils.for_range(builder, builder.sub(end, first)) as loop:
             place = builder.load(builder.gep(order, [loop.index]))
-            factor = _broadcast(builder, builder.load(builder.gep(weight, [place]), align=4))
+            factor = broadcast(builder, builder.load(builder.gep(weight, [place]), align=4))
             shift = builder.load(builder.gep(tap, [loop.index]))
             for total, place in zip(sums, _block(builder, builder.gep(image, [shift]))):
                 value = builder.load(place, align=4)
-                builder.store(_multiply_add(builder, factor, value, builder.load(total)), total)
+                builder.store(multiply_add(builder, factor, value, builder.load(total)), total)
         for total, place in zip(sums, _block(builder, out)):
             value = builder.load(total)
-            negative = builder.fadd(builder.fmul(slope, value), _zeros)
-            positive = builder.fcmp_ordered(">", value, _zeros)
+            negative = builder.fadd(builder.fmul(slope, value), zeros)
+            positive = builder.fcmp_ordered(">", value, zeros)
             builder.store(builder.select(positive, value, negative), place, align=4)
         return context.get_dummy_value()
 
@@ -75,17 +75,17 @@ def correlate_taps(typing_context, image, image_at, tap, taps, dy, dy_at, sums, 
     def generate(context, builder, signature, args):
         image, image_at, tap, taps, dy, dy_at, sums, sums_at = args
         kinds = signature.args
-        image = _pointer(context, builder, kinds[0], image, image_at)
-        tap = _pointer(context, builder, kinds[2], tap, _int(0))
-        sums = _pointer(context, builder, kinds[6], sums, sums_at)
+        image = pointer(context, builder, kinds[0], image, image_at)
+        tap = pointer(context, builder, kinds[2], tap, integer(0))
+        sums = pointer(context, builder, kinds[6], sums, sums_at)
         factors = [builder.load(place, align=4) for place in _block(
-            builder, _pointer(context, builder, kinds[4], dy, dy_at))]
+            builder, pointer(context, builder, kinds[4], dy, dy_at))]
         with cgutils.for_range(builder, taps) as loop:
             shift = builder.load(builder.gep(tap, [loop.index]))
             row = _row(builder, sums, loop.index)
             total = builder.load(row, align=4)
             for factor, place in zip(factors, _block(builder, builder.gep(image, [shift]))):
-                total = _multiply_add(builder, factor, builder.load(place, align=4), total)
+                total = multiply_add(builder, factor, builder.load(place, align=4), total)
             builder.store(total, row, align=4)
         row = _row(builder, sums, taps)
         total = builder.load(row, align=4)
@@ -101,9 +101,9 @@ def correlate_taps(typing_context, image, image_at, tap, taps, dy, dy_at, sums, 
 def read_some(typing_context, source, source_at, target, target_at, count):
     """``target[:LANES]`` = the first ``count`` elements, then zeros."""
     def generate(context, builder, signature, args):
-        source, target = (_as_vector(builder, _pointer(context, builder, kind, *place))
+        source, target = (as_vector(builder, pointer(context, builder, kind, *place))
                           for kind, place in zip(signature.args[:4:2], (args[:2], args[2:4])))
-        values = _load_some(builder, source, _first_lanes(builder, args[4]))
+        values = load_some(builder, source, first_lanes(builder, args[4]))
         builder.store(values, target, align=4)
         return context.get_dummy_value()
 
@@ -117,10 +117,10 @@ def write_some(typing_context, source, source_at, target, target_at, count):
     A masked load would wait until what was just written has left for the cache.
     """
     def generate(context, builder, signature, args):
-        source, target = (_as_vector(builder, _pointer(context, builder, kind, *place))
+        source, target = (as_vector(builder, pointer(context, builder, kind, *place))
                           for kind, place in zip(signature.args[:4:2], (args[:2], args[2:4])))
-        _store_some(builder, builder.load(source, align=4), target,
-                    _first_lanes(builder, args[4]))
+        store_some(builder, builder.load(source, align=4), target,
+                    first_lanes(builder, args[4]))
         return context.get_dummy_value()
 
     return types.void(source, source_at, target, target_at, count), generate
@@ -132,13 +132,13 @@ def split_pairs(typing_context, source, source_at, even_at, odd_at, target, coun
     the other.  Whole vectors are written, with zeros behind those elements."""
     def generate(context, builder, signature, args):
         source, source_at, even_at, odd_at, target, count = args
-        source = _pointer(context, builder, signature.args[0], source, source_at)
-        halves = [_load_some(builder, place, mask)
+        source = pointer(context, builder, signature.args[0], source, source_at)
+        halves = [load_some(builder, place, mask)
                   for place, mask in _halves(builder, source, count)]
         for phase, at in enumerate((even_at, odd_at)):
-            place = _pointer(context, builder, signature.args[4], target, at)
+            place = pointer(context, builder, signature.args[4], target, at)
             values = builder.shuffle_vector(*halves, _lanes(range(phase, 2 * LANES, 2)))
-            builder.store(values, _as_vector(builder, place), align=4)
+            builder.store(values, as_vector(builder, place), align=4)
         return context.get_dummy_value()
 
     return types.void(source, source_at, even_at, odd_at, target, count), generate
@@ -149,13 +149,13 @@ def join_pairs(typing_context, source, even_at, odd_at, target, target_at, count
     """The reverse: ``target[:count]`` from two places in turn; at most 2 LANES elements."""
     def generate(context, builder, signature, args):
         source, even_at, odd_at, target, target_at, count = args
-        phases = [builder.load(_as_vector(builder, _pointer(
+        phases = [builder.load(as_vector(builder, pointer(
             context, builder, signature.args[0], source, at)), align=4) for at in (even_at, odd_at)]
-        target = _pointer(context, builder, signature.args[3], target, target_at)
+        target = pointer(context, builder, signature.args[3], target, target_at)
         order = [i // 2 + i % 2 * LANES for i in range(2 * LANES)]
         for (place, mask), lanes in zip(_halves(builder, target, count),
                                         (order[:LANES], order[LANES:])):
-            _store_some(builder, builder.shuffle_vector(*phases, _lanes(lanes)), place, mask)
+            store_some(builder, builder.shuffle_vector(*phases, _lanes(lanes)), place, mask)
         return context.get_dummy_value()
 
     return types.void(source, even_at, odd_at, target, target_at, count), generate
@@ -165,15 +165,15 @@ def join_pairs(typing_context, source, even_at, odd_at, target, target_at, count
 def fetch(typing_context, source, source_at, count):
     """Have ``source[:count]`` brought near, for it is needed soon; it need not exist."""
     def generate(context, builder, signature, args):
-        source = _pointer(context, builder, signature.args[0], args[0], args[1])
+        source = pointer(context, builder, signature.args[0], args[0], args[1])
         source = builder.bitcast(source, _byte.as_pointer())
         function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [source.type, _lane, _lane, _lane]),
+            builder.module, ir.FunctionType(ir.VoidType(), [source.type, lane, lane, lane]),
             "llvm.prefetch.p0")
-        lines = builder.udiv(builder.add(args[2], _int(_LINE - 1)), _int(_LINE))
+        lines = builder.udiv(builder.add(args[2], integer(_LINE - 1)), integer(_LINE))
         with cgutils.for_range(builder, lines) as loop:
-            line = builder.gep(source, [builder.mul(loop.index, _int(4 * _LINE))])
-            builder.call(function, [line, _lane(0), _lane(2), _lane(1)])  # to read; second cache
+            line = builder.gep(source, [builder.mul(loop.index, integer(4 * _LINE))])
+            builder.call(function, [line, lane(0), lane(2), lane(1)])  # to read; second cache
         return context.get_dummy_value()
 
     return types.void(source, source_at, count), generate
@@ -181,18 +181,18 @@ def fetch(typing_context, source, source_at, count):
 
 def _block(builder, pointer):
     """The places of a block's vectors."""
-    return [_as_vector(builder, builder.gep(pointer, [_int(v * LANES)])) for v in range(_VECTORS)]
+    return [as_vector(builder, builder.gep(pointer, [integer(v * LANES)])) for v in range(_VECTORS)]
 
 
 def _row(builder, sums, row):
-    return _as_vector(builder, builder.gep(sums, [builder.mul(row, _int(LANES))]))
+    return as_vector(builder, builder.gep(sums, [builder.mul(row, integer(LANES))]))
 
 
 def _lanes(numbers):
-    return ir.Constant(ir.VectorType(_lane, LANES), list(numbers))
+    return ir.Constant(ir.VectorType(lane, LANES), list(numbers))
 
 
 def _halves(builder, pointer, count):
     """Two vectors' places, and masks of their first ``count`` lanes."""
-    return [(_as_vector(builder, builder.gep(pointer, [_int(start)])),
-             _first_lanes(builder, builder.sub(count, _int(start)))) for start in (0, LANES)]
+    return [(as_vector(builder, builder.gep(pointer, [integer(start)])),
+             first_lanes(builder, builder.sub(count, integer(start)))) for start in (0, LANES)]

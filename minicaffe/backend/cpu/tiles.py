@@ -14,7 +14,7 @@ import numpy
 from ...errors import ShapeError
 from ...window import Window
 from .jit import compiled
-from .microkernel import LANES
+from .llvm import LANES
 from .recent import recent
 from .transforms import collect_block, spread_block
 

@@ -20,20 +20,20 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .microkernel import (
+from .llvm import (
     LANES,
-    _as_vector,
-    _broadcast,
-    _first_lanes,
-    _int,
-    _lane,
-    _load_some,
-    _multiply_add,
-    _pointer,
-    _store_some,
-    _transposed,
-    _vector,
-    _zeros,
+    as_vector,
+    broadcast,
+    first_lanes,
+    integer,
+    lane,
+    load_some,
+    multiply_add,
+    pointer,
+    store_some,
+    turned_square,
+    vector,
+    zeros,
 )
 
 Rows = list[list[Fraction]]
@@ -117,9 +117,9 @@ def _finished_sandwich(choose: Callable[[Rows, Rows, Rows], Rows]):
         matrix = choose(*matrices(POINTS[tiles.instance_class.EDGE]))
 
         def generate(context, builder, signature, args):
-            start = builder.load(_as_vector(builder, _pointer(
+            start = builder.load(as_vector(builder, pointer(
                 context, builder, signature.args[9], args[9], args[10])), align=4)
-            factor = _broadcast(builder, args[11])
+            factor = broadcast(builder, args[11])
             lines = _load_square(context, builder, signature, args, len(matrix[0]))
             results = [[_leaky(builder, builder.fadd(value, start), factor) for value in line]
                        for line in _both_sides(builder, matrix, lines)]
@@ -134,21 +134,21 @@ def _finished_sandwich(choose: Callable[[Rows, Rows, Rows], Rows]):
 
 def _load_square(context, builder, signature, args, size: int) -> list[list]:
     """size x size vectors, column by column."""
-    place = _pointer(context, builder, signature.args[1], args[1], args[2])
-    return [[builder.load(_as_vector(builder, _place(builder, place, args[3:5], i, j)), align=4)
+    place = pointer(context, builder, signature.args[1], args[1], args[2])
+    return [[builder.load(as_vector(builder, _place(builder, place, args[3:5], i, j)), align=4)
              for i in range(size)] for j in range(size)]
 
 
 def _store_square(context, builder, signature, args, lines: list[list]) -> None:
-    place = _pointer(context, builder, signature.args[5], args[5], args[6])
+    place = pointer(context, builder, signature.args[5], args[5], args[6])
     for i, line in enumerate(lines):
         for j, value in enumerate(line):
-            builder.store(value, _as_vector(builder, _place(builder, place, args[7:9], i, j)),
+            builder.store(value, as_vector(builder, _place(builder, place, args[7:9], i, j)),
                           align=4)
 
 
 def _place(builder, start, strides, i: int, j: int):
-    down, across = (builder.mul(stride, _int(n)) for stride, n in zip(strides, (i, j)))
+    down, across = (builder.mul(stride, integer(n)) for stride, n in zip(strides, (i, j)))
     return builder.gep(start, [builder.add(down, across)])
 
 
@@ -159,8 +159,8 @@ def _both_sides(builder, matrix: Rows, columns: list[list]) -> list[list]:
 
 
 def _leaky(builder, value, slope):
-    negative = builder.fadd(builder.fmul(slope, value), _zeros)
-    return builder.select(builder.fcmp_ordered(">", value, _zeros), value, negative)
+    negative = builder.fadd(builder.fmul(slope, value), zeros)
+    return builder.select(builder.fcmp_ordered(">", value, zeros), value, negative)
 
 
 def _times(builder, matrix: Rows, values: list) -> list:
@@ -201,13 +201,13 @@ def _sum(builder, factors, values: list):
                    key=lambda term: (term[0] != 1, abs(term[0]) != 1))
     total = None
     for factor, value in terms:
-        constant = ir.Constant(_vector, [float(factor)] * LANES)
+        constant = ir.Constant(vector, [float(factor)] * LANES)
         if total is None:
             total = value if factor == 1 else builder.fmul(constant, value)
         elif abs(factor) == 1:
             total = (builder.fadd if factor > 0 else builder.fsub)(total, value)
         else:
-            total = _multiply_add(builder, constant, value, total)
+            total = multiply_add(builder, constant, value, total)
     return total
 
 
@@ -230,18 +230,18 @@ def spread_block(typing_context, source, source_at, stride, rows, columns,
     """
     def generate(context, builder, signature, args):
         _, source_at, stride, rows, columns, _, target_at, _, first = args
-        source = _pointer(context, builder, signature.args[0], args[0], source_at)
-        target = _pointer(context, builder, signature.args[5], args[5], target_at)
-        places = _pointer(context, builder, signature.args[7], args[7], first)
-        mask, last = _first_lanes(builder, columns), builder.sub(rows, _int(1))
+        source = pointer(context, builder, signature.args[0], args[0], source_at)
+        target = pointer(context, builder, signature.args[5], args[5], target_at)
+        places = pointer(context, builder, signature.args[7], args[7], first)
+        mask, last = first_lanes(builder, columns), builder.sub(rows, integer(1))
         lines = []
         for i in range(LANES):
-            row = builder.select(builder.icmp_signed("<", _int(i), last), _int(i), last)
+            row = builder.select(builder.icmp_signed("<", integer(i), last), integer(i), last)
             place = builder.gep(source, [builder.mul(stride, row)])
-            lines.append(_load_some(builder, _as_vector(builder, place), mask))
-        for j, line in enumerate(_transposed(builder, lines)):
-            place = builder.gep(target, [builder.load(builder.gep(places, [_int(j)]))])
-            builder.store(line, _as_vector(builder, place), align=4)
+            lines.append(load_some(builder, as_vector(builder, place), mask))
+        for j, line in enumerate(turned_square(builder, lines)):
+            place = builder.gep(target, [builder.load(builder.gep(places, [integer(j)]))])
+            builder.store(line, as_vector(builder, place), align=4)
         return context.get_dummy_value()
 
     return types.void(source, source_at, stride, rows, columns, target, target_at, places,
@@ -255,17 +255,17 @@ def collect_block(typing_context, source, source_at, places, first,
     at most LANES."""
     def generate(context, builder, signature, args):
         _, source_at, _, first, _, target_at, stride, rows, columns = args
-        source = _pointer(context, builder, signature.args[0], args[0], source_at)
-        places = _pointer(context, builder, signature.args[2], args[2], first)
-        target = _pointer(context, builder, signature.args[4], args[4], target_at)
-        mask = _first_lanes(builder, columns)
-        lines = [builder.load(_as_vector(builder, builder.gep(
-            source, [builder.load(builder.gep(places, [_int(j)]))])), align=4)
+        source = pointer(context, builder, signature.args[0], args[0], source_at)
+        places = pointer(context, builder, signature.args[2], args[2], first)
+        target = pointer(context, builder, signature.args[4], args[4], target_at)
+        mask = first_lanes(builder, columns)
+        lines = [builder.load(as_vector(builder, builder.gep(
+            source, [builder.load(builder.gep(places, [integer(j)]))])), align=4)
             for j in range(LANES)]
-        for i, line in enumerate(_transposed(builder, lines)):
-            with builder.if_then(builder.icmp_signed("<", _int(i), rows)):
-                place = builder.gep(target, [builder.mul(stride, _int(i))])
-                _store_some(builder, line, _as_vector(builder, place), mask)
+        for i, line in enumerate(turned_square(builder, lines)):
+            with builder.if_then(builder.icmp_signed("<", integer(i), rows)):
+                place = builder.gep(target, [builder.mul(stride, integer(i))])
+                store_some(builder, line, as_vector(builder, place), mask)
         return context.get_dummy_value()
 
     return types.void(source, source_at, places, first, target, target_at, stride, rows,
@@ -276,14 +276,14 @@ def collect_block(typing_context, source, source_at, places, first,
 def add_lines(typing_context, source, source_at, count, target, target_at):
     """``target[:LANES] += source[i * LANES:][:LANES]`` for i < count, a multiple of 4 or not."""
     def generate(context, builder, signature, args):
-        source = _pointer(context, builder, signature.args[0], args[0], args[1])
-        place = _as_vector(builder, _pointer(context, builder, signature.args[3], args[3], args[4]))
-        sums = [cgutils.alloca_once_value(builder, _zeros) for _ in range(4)]
-        fours = builder.and_(args[2], _int(-4))
-        with cgutils.for_range_slice(builder, _int(0), fours, _int(4)) as (index, _):
+        source = pointer(context, builder, signature.args[0], args[0], args[1])
+        place = as_vector(builder, pointer(context, builder, signature.args[3], args[3], args[4]))
+        sums = [cgutils.alloca_once_value(builder, zeros) for _ in range(4)]
+        fours = builder.and_(args[2], integer(-4))
+        with cgutils.for_range_slice(builder, integer(0), fours, integer(4)) as (index, _):
             for n, total in enumerate(sums):
-                _add_line(builder, source, builder.add(index, _int(n)), total)
-        with cgutils.for_range_slice(builder, fours, args[2], _int(1)) as (index, _):
+                _add_line(builder, source, builder.add(index, integer(n)), total)
+        with cgutils.for_range_slice(builder, fours, args[2], integer(1)) as (index, _):
             _add_line(builder, source, index, sums[0])
         a, b, c, d = (builder.load(total) for total in sums)
         total = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
@@ -294,7 +294,7 @@ def add_lines(typing_context, source, source_at, count, target, target_at):
 
 
 def _add_line(builder, source, index, total):
-    place = _as_vector(builder, builder.gep(source, [builder.mul(index, _int(LANES))]))
+    place = as_vector(builder, builder.gep(source, [builder.mul(index, integer(LANES))]))
     builder.store(builder.fadd(builder.load(total), builder.load(place, align=4)), total)
 
 
@@ -309,22 +309,22 @@ def multiply_narrow(typing_context, count, a, a_at, step, b, b_at, stride, y, y_
 
     def generate(context, builder, signature, args):
         count, _, a_at, step, _, b_at, stride, _, y_at, y_stride = args
-        a = _pointer(context, builder, signature.args[1], args[1], a_at)
-        b = _pointer(context, builder, signature.args[4], args[4], b_at)
-        y = _pointer(context, builder, signature.args[7], args[7], y_at)
-        factors = [builder.load(_as_vector(builder, _place(builder, b, (stride, stride), k, 0)),
+        a = pointer(context, builder, signature.args[1], args[1], a_at)
+        b = pointer(context, builder, signature.args[4], args[4], b_at)
+        y = pointer(context, builder, signature.args[7], args[7], y_at)
+        factors = [builder.load(as_vector(builder, _place(builder, b, (stride, stride), k, 0)),
                                 align=4) for k in range(LANES)]
-        last = builder.sub(count, _int(1))
-        with cgutils.for_range_slice(builder, _int(0), count, _int(rows)) as (first, _):
+        last = builder.sub(count, integer(1))
+        with cgutils.for_range_slice(builder, integer(0), count, integer(rows)) as (first, _):
             for row in range(rows):
-                i = builder.add(first, _int(row))  # behind the last row, that one again
+                i = builder.add(first, integer(row))  # behind the last row, that one again
                 i = builder.select(builder.icmp_signed("<", i, last), i, last)
-                values, total = builder.gep(a, [builder.mul(i, step)]), _zeros
+                values, total = builder.gep(a, [builder.mul(i, step)]), zeros
                 for k, factor in enumerate(factors):
-                    value = builder.load(builder.gep(values, [_int(k)]), align=4)
-                    total = _multiply_add(builder, _broadcast(builder, value), factor, total)
+                    value = builder.load(builder.gep(values, [integer(k)]), align=4)
+                    total = multiply_add(builder, broadcast(builder, value), factor, total)
                 place = builder.gep(y, [builder.mul(i, y_stride)])
-                builder.store(total, _as_vector(builder, place), align=4)
+                builder.store(total, as_vector(builder, place), align=4)
         return context.get_dummy_value()
 
     return types.void(count, a, a_at, step, b, b_at, stride, y, y_at, y_stride), generate
@@ -337,13 +337,13 @@ def fetch(typing_context, source, source_at, count):
     It does so beside other work, and what lies beyond the end of the array does no harm.
     """
     def generate(context, builder, signature, args):
-        source = _pointer(context, builder, signature.args[0], args[0], args[1])
+        source = pointer(context, builder, signature.args[0], args[0], args[1])
         bytes_ = ir.IntType(8).as_pointer()
         function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [bytes_, _lane, _lane, _lane]),
+            builder.module, ir.FunctionType(ir.VoidType(), [bytes_, lane, lane, lane]),
             "llvm.prefetch.p0")
-        to_read, second, data = _lane(0), _lane(2), _lane(1)
-        with cgutils.for_range_slice(builder, _int(0), args[2], _int(_LINE)) as (index, _):
+        to_read, second, data = lane(0), lane(2), lane(1)
+        with cgutils.for_range_slice(builder, integer(0), args[2], integer(_LINE)) as (index, _):
             place = builder.bitcast(builder.gep(source, [index]), bytes_)
             builder.call(function, [place, to_read, second, data])
         return context.get_dummy_value()

@@ -15,9 +15,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
-from .microkernel import LANES
+from .llvm import LANES
 
 _int, _lane, _flag = ir.IntType(64), ir.IntType(32), ir.IntType(1)
+_number = ir.FloatType().as_pointer()
 _lanes = ir.Constant(ir.VectorType(_lane, LANES), list(range(LANES)))
 _all = ir.Constant(ir.VectorType(_flag, LANES), [1] * LANES)
 
@@ -102,6 +103,34 @@ def lane_sum(typing_context, vector):
         return builder.extract_element(total, _lane(0))
 
     return types.float32(vector), generate
+
+
+@intrinsic
+def apply(typing_context, function, vectors):
+    """``function(*numbers)`` lane by lane, as a tuple of vectors.
+
+    function: a formula of float32 that gives a tuple, compiled by ``formulas.scalar``.
+    """
+    numbers = (types.float32,) * len(vectors)
+    results = function.get_call_type(typing_context, numbers, {}).return_type
+
+    def generate(context, builder, signature, args):
+        made = function.dispatcher.overloads[numbers]
+        context.active_code_library.add_linking_library(made.library)
+        given = [cgutils.alloca_once_value(builder, vector)
+                 for vector in cgutils.unpack_tuple(builder, args[1])]
+        found = [cgutils.alloca_once(builder, FLOATS.whole) for _ in results]
+        with cgutils.for_range(builder, _int(LANES)) as loop:  # LLVM makes one turn of it
+            read, written = ([builder.gep(builder.bitcast(place, _number), [loop.index])
+                              for place in places] for places in (given, found))
+            _, values = context.call_internal_no_propagate(
+                builder, made.fndesc, made.signature, [builder.load(lane) for lane in read])
+            for value, lane in zip(cgutils.unpack_tuple(builder, values), written):
+                builder.store(value, lane)
+        return context.make_tuple(builder, signature.return_type,
+                                  [builder.load(place) for place in found])
+
+    return types.UniTuple(FLOATS, len(results))(function, vectors), generate
 
 
 @intrinsic

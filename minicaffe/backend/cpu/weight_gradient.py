@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import numpy
 
+from .blocks import add_vector, clear_floats, transpose_block
 from .columns import copy_in
 from .gemm import DEPTH, add_some, multiply, pack
-from .microkernel import COLUMNS, LANES, add_vector, clear_floats, transpose_block
+from .llvm import COLUMNS, LANES
 from .shares import shared
 from .tables import tables
 from .workspace import Workspace, strided, zeros

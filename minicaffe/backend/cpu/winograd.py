@@ -15,9 +15,10 @@ import math
 import numpy
 
 from ...window import Window
+from .blocks import add_vector, clear_floats, transpose_block
 from .gemm import add_some, multiply
 from .jit import compiled
-from .microkernel import COLUMNS, LANES, TALL, add_vector, clear_floats, transpose_block
+from .llvm import COLUMNS, LANES, TALL
 from .shares import shared
 from .tiles import BLOCK, apart, collect, place_of, spread, tiles_of
 from .transforms import (

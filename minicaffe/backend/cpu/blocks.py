@@ -1,0 +1,129 @@
+"""Vectors and blocks of them copied, turned and added: what moves numbers to where tiles read them.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from .llvm import (
+    LANES,
+    as_vector,
+    first_lanes,
+    integer,
+    load_some,
+    pointer,
+    store_some,
+    turned_square,
+    zeros,
+)
+
+
+@intrinsic
+def copy_vectors(typing_context, source, source_at, offsets, first, end, target, target_at,
+                 stride, count):
+    """``target[i * stride:][:count] = source[offsets[first + i]:][:count]``, a vector at most, for
+    each i < end - first: a run of some rows of a column matrix.
+
+    A count of LANES or more writes whole vectors.
+    """
+    def generate(context, builder, signature, args):
+        _, source_at, _, first, end, _, target_at, stride, count = args
+        source = pointer(context, builder, signature.args[0], args[0], source_at)
+        offsets = pointer(context, builder, signature.args[2], args[2], first)
+        target = pointer(context, builder, signature.args[5], args[5], target_at)
+        mask = first_lanes(builder, count)
+        rows = builder.sub(end, first)
+        whole = builder.icmp_signed(">=", count, integer(LANES))
+        with builder.if_else(whole) as cases:
+            for case, some in zip(cases, (None, mask)):
+                with case, cgutils.for_range(builder, rows) as loop:
+                    offset = builder.load(builder.gep(offsets, [loop.index]))
+                    there = as_vector(builder, builder.gep(source, [offset]))
+                    here = as_vector(builder, builder.gep(
+                        target, [builder.mul(loop.index, stride)]))
+                    if some is None:
+                        builder.store(builder.load(there, align=4), here, align=4)
+                    else:
+                        store_some(builder, load_some(builder, there, some), here, some)
+        return context.get_dummy_value()
+
+    given = [source, source_at, offsets, first, end, target, target_at, stride, count]
+    return types.void(*given), generate
+
+
+@intrinsic
+def copy_vector(typing_context, source, source_at, target, target_at, count):
+    """``target[:count] = source[:count]``, at most a vector."""
+    def generate(context, builder, signature, args):
+        source = as_vector(builder, pointer(context, builder, signature.args[0],
+                                              args[0], args[1]))
+        target = as_vector(builder, pointer(context, builder, signature.args[2],
+                                              args[2], args[3]))
+        whole = builder.icmp_signed(">=", args[4], integer(LANES))
+        with builder.if_else(whole) as (then, otherwise):
+            with then:
+                builder.store(builder.load(source, align=4), target, align=4)
+            with otherwise:
+                mask = first_lanes(builder, args[4])
+                store_some(builder, load_some(builder, source, mask), target, mask)
+        return context.get_dummy_value()
+
+    return types.void(source, source_at, target, target_at, count), generate
+
+
+@intrinsic
+def transpose_block(typing_context, source, source_at, source_stride, rows, columns,
+                    target, target_at, target_stride):
+    """``target[j, i] = source[i, j]`` of a block of at most (LANES, LANES).
+
+    Writes whole vectors: LANES numbers of each of ``columns`` rows of the target, those beyond
+    ``rows`` zero.
+    """
+    def generate(context, builder, signature, args):
+        _, source_at, source_stride, rows, columns, _, target_at, target_stride = args
+        source = pointer(context, builder, signature.args[0], args[0], source_at)
+        target = pointer(context, builder, signature.args[5], args[5], target_at)
+        mask = first_lanes(builder, columns)
+        lines = []
+        for i in range(LANES):
+            some = builder.select(builder.icmp_signed("<", integer(i), rows), mask,
+                                  ir.Constant(mask.type, [0] * LANES))
+            place = builder.gep(source, [builder.mul(source_stride, integer(i))])
+            lines.append(load_some(builder, as_vector(builder, place), some))
+        for j, line in enumerate(turned_square(builder, lines)):
+            with builder.if_then(builder.icmp_signed("<", integer(j), columns)):
+                place = builder.gep(target, [builder.mul(target_stride, integer(j))])
+                builder.store(line, as_vector(builder, place), align=4)
+        return context.get_dummy_value()
+
+    given = [source, source_at, source_stride, rows, columns, target, target_at, target_stride]
+    return types.void(*given), generate
+
+
+@intrinsic
+def clear_floats(typing_context, target, target_at, count):
+    """``target[:count] = 0``."""
+    def generate(context, builder, signature, args):
+        target = pointer(context, builder, signature.args[0], args[0], args[1])
+        cgutils.memset(builder, target, builder.mul(args[2], integer(4)), 0)
+        return context.get_dummy_value()
+
+    return types.void(target, target_at, count), generate
+
+
+@intrinsic
+def add_vector(typing_context, source, source_at, target, target_at, count):
+    """``target[:count] += source[:count]`` for a count of at most LANES."""
+    def generate(context, builder, signature, args):
+        source = pointer(context, builder, signature.args[0], args[0], args[1])
+        target = as_vector(builder, pointer(context, builder, signature.args[2],
+                                              args[2], args[3]))
+        values = builder.select(first_lanes(builder, args[4]),
+                                builder.load(as_vector(builder, source), align=4), zeros)
+        total = builder.fadd(builder.load(target, align=4), values)
+        builder.store(total, target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(source, source_at, target, target_at, count), generate
