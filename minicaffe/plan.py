@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .errors import NetError
-from .fusion import Group, groups
 from .layer import Layer
 
 if TYPE_CHECKING:
+    from .fusion import Group
     from .net import Net
 
 
@@ -61,6 +61,8 @@ class Plan:
     """All steps of a net, in groups where nothing that stays visible changes."""
 
     def __init__(self, net: Net):
+        from .fusion import groups  # it imports layers, which importing minicaffe does not
+
         self.steps = [Step(net, i) for i in range(len(net.layers))]
         self.groups = groups(self.steps)
         self._group_of = {step.index: group for group in self.groups for step in group.steps}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from fractions import Fraction
 
 import numpy
@@ -12,6 +13,8 @@ from minicaffe.backend import get_backend
 from minicaffe.backend.base import leaky
 from minicaffe.errors import ShapeError
 from minicaffe.window import Window
+
+from . import processes
 
 get_backend("cpu")
 tiles = pytest.importorskip("minicaffe.backend.cpu.tiles")
@@ -147,6 +150,39 @@ def test_nothing_else_is_written_or_has_a_say():
         assert numpy.isnan(memory[:100]).all() and numpy.isnan(memory[-100:]).all()
 
 
+_GUARDED = """
+import ctypes, mmap, numpy
+from minicaffe.backend import get_backend
+from minicaffe.window import Window
+get_backend("cpu")
+from minicaffe.backend.cpu import winograd
+from minicaffe.backend.cpu.workspace import Workspace
+
+def at_the_end(*shape):
+    size = 4 * int(numpy.prod(shape))
+    pages = -(-size // mmap.PAGESIZE)
+    memory = mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    end = pages * mmap.PAGESIZE
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + end), mmap.PAGESIZE, 0) == 0
+    kept.append(memory)
+    return numpy.frombuffer(memory, numpy.float32, size // 4, end - size).reshape(shape)
+
+kept, window = [], Window((3, 3), (1, 1), (1, 1), (1, 1))
+for channels, outputs, size in (3, 5, 7), (17, 33, 6):
+    x, w, b, y = (at_the_end(*shape) for shape in (
+        (2, channels, size, size), (outputs, channels, 3, 3), (outputs,), (2, outputs, size, size)))
+    winograd.forward(Workspace(), 1, x, w, b, y, window, 1, None, 3)
+    winograd.backward_weight(Workspace(), 1, x, y, w, b, window, 1, 3)
+    winograd.backward_data(Workspace(), 1, y, w, x, window, 1, 3)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the system to guard memory")
+def test_no_memory_behind_the_arrays_is_touched():
+    assert processes.run(_GUARDED).returncode == 0
+
+
 def test_without_bias():
     case = Case()
     y, dw = numpy.zeros_like(case.dy), numpy.zeros_like(case.w)
@@ -171,8 +207,7 @@ def test_a_slope_applies_a_relu(slope):
 
 @pytest.mark.parametrize("channels, edge, forward, weight", [
     (16, 2, 2.5e-7, 6e-7), (64, 2, 4e-7, 6e-7), (256, 2, 5e-7, 6e-7),
-    (16, 3, 4e-7, 8e-7), (64, 3, 5e-7, 8e-7), (256, 3, 5e-7, 8e-7),
-    (16, 4, 7e-7, 12e-7), (64, 4, 10e-7, 12e-7), (256, 4, 10e-7, 12e-7)])
+    (16, 3, 4e-7, 8e-7), (64, 3, 5e-7, 8e-7), (256, 3, 5e-7, 8e-7)])
 def test_errors_do_not_grow_with_channels_or_images(channels, edge, forward, weight):
     case = Case(2, channels, 16, 16, 8)
     y, dw, *_ = case.expected()

@@ -76,11 +76,7 @@ class Tiles3(Tiles):
     EDGE = 3
 
 
-class Tiles4(Tiles):
-    EDGE = 4
-
-
-_KINDS = {kind.EDGE: kind for kind in (Tiles2, Tiles3, Tiles4)}
+_KINDS = {kind.EDGE: kind for kind in (Tiles2, Tiles3)}
 
 
 def tiles_of(edge: int, x_shape: tuple[int, ...], y_shape: tuple[int, ...], window: Window,

@@ -5,10 +5,10 @@ some points, multiplying values, and interpolating: the method of Toom and Cook.
 ``edge`` outputs of 3 taps takes ``edge + 2`` products, one for each point, where the definition
 takes ``3 * edge``; in two axes both numbers are squared::
 
-    y = A.T @ ((G @ g @ G.T) * (B.T @ d @ B.T.T)) @ A
+    y = A.T @ ((G @ g @ G.T) * (B.T @ d @ B)) @ A
 
-of a patch d of (edge + 2)^2 pixels and the 3 x 3 filter g.  More, or larger, points would save more
-products and lose more digits.
+of a patch d of (edge + 2)^2 pixels and the 3 x 3 filter g.  More points save more products
+and lose more digits.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ Rows = list[list[Fraction]]
 
 _LINE = 16  # floats in a cache line
 
-POINTS = {  # by edge; infinity is one more
+# By edge; infinity is one more.  Those of 3 came out best of a search: results have half the error
+# that the usual ones, 0, 1, -1 and 2, leave.
+POINTS = {
     2: (0, 1, -1),
     3: (Fraction(3, 8), Fraction(-3, 8), Fraction(5, 4), Fraction(-5, 4)),
-    4: (0, Fraction(5, 8), Fraction(-5, 8), Fraction(3, 2), Fraction(-3, 2)),
 }
 
 
