@@ -16,7 +16,7 @@ import tables
 import torch
 from translate import Translation, inputs_of
 
-from minicaffe import TEST, TRAIN, Net
+from minicaffe import TEST, TRAIN, Net, set_num_threads
 
 LOSS = 1e-5  # how far losses may be from each other, relative
 OUTPUT = 1e-4  # how far outputs of deployed nets may be, of the largest
@@ -32,6 +32,8 @@ Gradients = dict[tuple[str, int], numpy.ndarray]
 def main(names: Sequence[str]) -> int:
     """Print a row for each net; returns how many nets differ by more than they may."""
     rows, failed = [], 0
+    torch.set_num_threads(1)  # the threads of two libraries would wait for each other's
+    set_num_threads(1)
     for name in names:
         numbers, good = compare(nets.CASES[name])
         rows.append([name, nets.CASES[name].small[0], *(f"{n:.1e}" for n in numbers),
