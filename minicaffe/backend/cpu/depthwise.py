@@ -22,7 +22,7 @@ from numpy import float32
 
 from ...errors import ShapeError
 from ...window import Window
-from .blocks import clear_floats
+from .blocks import clear_floats, fetch
 from .jit import compiled
 from .llvm import LANES
 from .recent import recent
@@ -30,7 +30,6 @@ from .shares import shared
 from .taps import (
     BLOCK,
     correlate_taps,
-    fetch,
     join_pairs,
     read_some,
     split_pairs,

@@ -103,13 +103,16 @@ def multiply_add(builder, a, b, c):
     return builder.call(function, [a, b, c])
 
 
-def fetch(builder, place):
-    """Have the processor bring what is at an address into its caches."""
+def fetch(builder, place, write: bool = False, level: int = 3):
+    """Have the processor bring what is at an address into its caches; with level 2 not the nearest.
+
+    There need not be anything.
+    """
     byte = builder.bitcast(place, ir.IntType(8).as_pointer())
     function = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(ir.VoidType(), [byte.type, lane, lane, lane]),
         "llvm.prefetch.p0")
-    builder.call(function, [byte, lane(1), lane(3), lane(1)])
+    builder.call(function, [byte, lane(int(write)), lane(level), lane(1)])
 
 
 def turned_square(builder, lines: list) -> list:

@@ -99,7 +99,8 @@ def _rows_of_tile(builder, rows: int, vectors: int, n: dict) -> None:
             for i in range(rows):
                 for place, total in zip(places, sums[i]):
                     builder.store(zeros, total)
-                    fetch(builder, builder.gep(place, [builder.mul(n["stride"], integer(i))]))
+                    row = builder.mul(n["stride"], integer(i))
+                    fetch(builder, builder.gep(place, [row]), write=True)
     a = [builder.gep(n["a"], [builder.load(builder.gep(n["row"], [integer(i)]))])
          for i in range(rows)]
     b = [builder.gep(n["b"], [n[name]]) for name in ("left", "right")[:vectors]]

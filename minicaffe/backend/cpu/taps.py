@@ -26,8 +26,6 @@ from .llvm import (
 
 _VECTORS = 4  # summed up side by side: an addition takes as long as four take to start
 BLOCK = _VECTORS * LANES
-_LINE = 16  # floats in a cache line
-_byte = ir.IntType(8)
 
 
 @intrinsic
@@ -159,24 +157,6 @@ def join_pairs(typing_context, source, even_at, odd_at, target, target_at, count
         return context.get_dummy_value()
 
     return types.void(source, even_at, odd_at, target, target_at, count), generate
-
-
-@intrinsic
-def fetch(typing_context, source, source_at, count):
-    """Have ``source[:count]`` brought near, for it is needed soon; it need not exist."""
-    def generate(context, builder, signature, args):
-        source = pointer(context, builder, signature.args[0], args[0], args[1])
-        source = builder.bitcast(source, _byte.as_pointer())
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [source.type, lane, lane, lane]),
-            "llvm.prefetch.p0")
-        lines = builder.udiv(builder.add(args[2], integer(_LINE - 1)), integer(_LINE))
-        with cgutils.for_range(builder, lines) as loop:
-            line = builder.gep(source, [builder.mul(loop.index, integer(4 * _LINE))])
-            builder.call(function, [line, lane(0), lane(2), lane(1)])  # to read; second cache
-        return context.get_dummy_value()
-
-    return types.void(source, source_at, count), generate
 
 
 def _block(builder, pointer):

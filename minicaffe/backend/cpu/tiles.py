@@ -13,10 +13,10 @@ import numpy
 
 from ...errors import ShapeError
 from ...window import Window
+from .blocks import collect_block, spread_block
 from .jit import compiled
 from .llvm import LANES
 from .recent import recent
-from .transforms import collect_block, spread_block
 
 BLOCK = 128  # tiles at a time: as many as share what is read of the filters
 _FLOATS = 1 << 21  # that the transforms of a block take, at most

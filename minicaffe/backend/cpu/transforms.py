@@ -24,21 +24,14 @@ from .llvm import (
     LANES,
     as_vector,
     broadcast,
-    first_lanes,
     integer,
-    lane,
-    load_some,
     multiply_add,
     pointer,
-    store_some,
-    turned_square,
     vector,
     zeros,
 )
 
 Rows = list[list[Fraction]]
-
-_LINE = 16  # floats in a cache line
 
 # By edge; infinity is one more.  Those of 3 came out best of a search: results have half the error
 # that the usual ones, 0, 1, -1 and 2, leave.
@@ -219,86 +212,6 @@ transform_gradients = _sandwich(lambda a, g, b: transposed(a))
 transform_sums = _sandwich(lambda a, g, b: transposed(g))
 
 
-# ---------------------------------------------------------------------- channels side by side
-
-@intrinsic
-def spread_block(typing_context, source, source_at, stride, rows, columns,
-                 target, target_at, places, first):
-    """``target[places[first + j] + i] = source[i * stride + j]`` for i, j < LANES.
-
-    What lies behind ``columns`` is not read but written, as zeros, and behind ``rows`` the last row
-    is repeated.
-    """
-    def generate(context, builder, signature, args):
-        _, source_at, stride, rows, columns, _, target_at, _, first = args
-        source = pointer(context, builder, signature.args[0], args[0], source_at)
-        target = pointer(context, builder, signature.args[5], args[5], target_at)
-        places = pointer(context, builder, signature.args[7], args[7], first)
-        mask, last = first_lanes(builder, columns), builder.sub(rows, integer(1))
-        lines = []
-        for i in range(LANES):
-            row = builder.select(builder.icmp_signed("<", integer(i), last), integer(i), last)
-            place = builder.gep(source, [builder.mul(stride, row)])
-            lines.append(load_some(builder, as_vector(builder, place), mask))
-        for j, line in enumerate(turned_square(builder, lines)):
-            place = builder.gep(target, [builder.load(builder.gep(places, [integer(j)]))])
-            builder.store(line, as_vector(builder, place), align=4)
-        return context.get_dummy_value()
-
-    return types.void(source, source_at, stride, rows, columns, target, target_at, places,
-                      first), generate
-
-
-@intrinsic
-def collect_block(typing_context, source, source_at, places, first,
-                  target, target_at, stride, rows, columns):
-    """``target[i * stride + j] = source[places[first + j] + i]`` for i < rows, j < columns; of both
-    at most LANES."""
-    def generate(context, builder, signature, args):
-        _, source_at, _, first, _, target_at, stride, rows, columns = args
-        source = pointer(context, builder, signature.args[0], args[0], source_at)
-        places = pointer(context, builder, signature.args[2], args[2], first)
-        target = pointer(context, builder, signature.args[4], args[4], target_at)
-        mask = first_lanes(builder, columns)
-        lines = [builder.load(as_vector(builder, builder.gep(
-            source, [builder.load(builder.gep(places, [integer(j)]))])), align=4)
-            for j in range(LANES)]
-        for i, line in enumerate(turned_square(builder, lines)):
-            with builder.if_then(builder.icmp_signed("<", integer(i), rows)):
-                place = builder.gep(target, [builder.mul(stride, integer(i))])
-                store_some(builder, line, as_vector(builder, place), mask)
-        return context.get_dummy_value()
-
-    return types.void(source, source_at, places, first, target, target_at, stride, rows,
-                      columns), generate
-
-
-@intrinsic
-def add_lines(typing_context, source, source_at, count, target, target_at):
-    """``target[:LANES] += source[i * LANES:][:LANES]`` for i < count, a multiple of 4 or not."""
-    def generate(context, builder, signature, args):
-        source = pointer(context, builder, signature.args[0], args[0], args[1])
-        place = as_vector(builder, pointer(context, builder, signature.args[3], args[3], args[4]))
-        sums = [cgutils.alloca_once_value(builder, zeros) for _ in range(4)]
-        fours = builder.and_(args[2], integer(-4))
-        with cgutils.for_range_slice(builder, integer(0), fours, integer(4)) as (index, _):
-            for n, total in enumerate(sums):
-                _add_line(builder, source, builder.add(index, integer(n)), total)
-        with cgutils.for_range_slice(builder, fours, args[2], integer(1)) as (index, _):
-            _add_line(builder, source, index, sums[0])
-        a, b, c, d = (builder.load(total) for total in sums)
-        total = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
-        builder.store(builder.fadd(builder.load(place, align=4), total), place, align=4)
-        return context.get_dummy_value()
-
-    return types.void(source, source_at, count, target, target_at), generate
-
-
-def _add_line(builder, source, index, total):
-    place = as_vector(builder, builder.gep(source, [builder.mul(index, integer(LANES))]))
-    builder.store(builder.fadd(builder.load(total), builder.load(place, align=4)), total)
-
-
 @intrinsic
 def multiply_narrow(typing_context, count, a, a_at, step, b, b_at, stride, y, y_at, y_stride):
     """``y[i, j] = sum over k < LANES of a[i, k] * b[k, j]`` for i < count, j < LANES.
@@ -329,24 +242,3 @@ def multiply_narrow(typing_context, count, a, a_at, step, b, b_at, stride, y, y_
         return context.get_dummy_value()
 
     return types.void(count, a, a_at, step, b, b_at, stride, y, y_at, y_stride), generate
-
-
-@intrinsic
-def fetch(typing_context, source, source_at, count):
-    """Have the processor bring ``source[:count]`` nearer, into its second cache.
-
-    It does so beside other work, and what lies beyond the end of the array does no harm.
-    """
-    def generate(context, builder, signature, args):
-        source = pointer(context, builder, signature.args[0], args[0], args[1])
-        bytes_ = ir.IntType(8).as_pointer()
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [bytes_, lane, lane, lane]),
-            "llvm.prefetch.p0")
-        to_read, second, data = lane(0), lane(2), lane(1)
-        with cgutils.for_range_slice(builder, integer(0), args[2], integer(_LINE)) as (index, _):
-            place = builder.bitcast(builder.gep(source, [index]), bytes_)
-            builder.call(function, [place, to_read, second, data])
-        return context.get_dummy_value()
-
-    return types.void(source, source_at, count), generate

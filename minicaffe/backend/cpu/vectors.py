@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
-from .llvm import LANES
+from .llvm import LANES, fetch
 
 _int, _lane, _flag = ir.IntType(64), ir.IntType(32), ir.IntType(1)
 _number = ir.FloatType().as_pointer()
@@ -209,12 +209,7 @@ def store_every(typing_context, vector, array, at, step):
 def prefetch(typing_context, array, at):
     """Have the cache line of element ``at`` fetched; it may lie behind the array's end."""
     def generate(context, builder, signature, args):
-        place = builder.bitcast(_place(context, builder, signature, 0, args),
-                                ir.IntType(8).as_pointer())
-        call = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.VoidType(), [place.type, _lane, _lane, _lane]),
-            "llvm.prefetch.p0")
-        builder.call(call, [place, _lane(0), _lane(3), _lane(1)])  # to read, in all caches, data
+        fetch(builder, _place(context, builder, signature, 0, args))
         return context.get_dummy_value()
 
     return types.void(array, types.int64), generate

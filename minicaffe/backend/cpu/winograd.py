@@ -15,15 +15,13 @@ import math
 import numpy
 
 from ...window import Window
-from .blocks import add_vector, clear_floats, transpose_block
+from .blocks import add_lines, add_vector, clear_floats, fetch, transpose_block
 from .gemm import add_some, multiply
 from .jit import compiled
 from .llvm import COLUMNS, LANES, TALL
 from .shares import shared
 from .tiles import BLOCK, apart, collect, place_of, spread, tiles_of
 from .transforms import (
-    add_lines,
-    fetch,
     multiply_narrow,
     transform_back,
     transform_filters,
