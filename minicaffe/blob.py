@@ -15,7 +15,12 @@ class Memory:
 
     Blobs may share one Memory (Split's tops, shared parameters), and the plan may place it inside
     an arena.  On devices whose arrays are NumPy arrays the host copy is the array itself.
+
+    moves: how often any blob has taken another shape or any array another place; while this number
+        stays, all that was found out about where numbers lie holds.
     """
+
+    moves = 0
 
     def __init__(self, backend, dtype):
         self.backend = backend
@@ -29,6 +34,7 @@ class Memory:
         """Live in this array from now on; what was there is forgotten."""
         self.array, self._copy, self._copy_is_newer = array, None, False
         self._is_cleared = False
+        Memory.moves += 1
 
     def clear(self) -> None:
         """Hold zeros from now on; they are written when somebody looks."""
@@ -69,8 +75,7 @@ class Memory:
     def _grow(self, count: int) -> None:
         """Room for ``count`` elements; those that were there stay."""
         old = None if self.array is None else self.on_host(self.array.size).copy()
-        self.array, self._copy, self._copy_is_newer = (
-            self.backend.zeros((count,), self.dtype), None, False)
+        self.place(self.backend.zeros((count,), self.dtype))
         if old is not None:
             self.on_host(count)[:old.size] = old
 
@@ -159,6 +164,7 @@ class Blob:
         self.shape = tuple(int(s) for s in shape)
         self.count = math.prod(self.shape)
         self._views.clear()
+        Memory.moves += 1
 
     def reshape_like(self, other: Blob) -> None:
         """Take the shape of another blob."""
@@ -186,6 +192,7 @@ class Blob:
         for part in parts or ("data", "diff"):
             self._memory[part] = other._memory[part]
         self._views.clear()
+        Memory.moves += 1
 
     def __repr__(self) -> str:
         return f"<Blob '{self.name}' {self.shape}>"

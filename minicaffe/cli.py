@@ -7,7 +7,7 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .errors import MinicaffeError, nearest
 from .version import __version__
@@ -24,7 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: done.  2: a mistake in what was asked, told in one line.  3: a target was missed.
     130: interrupted.
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    return _run(_main_options, sys.argv[1:] if arguments is None else list(arguments))
+
+
+def train(arguments: Sequence[str] | None = None) -> int:
+    """The script ``train.py``: the same as ``minicaffe train``; returns the exit status."""
+    return _run(_train_options, arguments)
+
+
+def _main_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="minicaffe", description="Caffe's layer graph in Python.")
     parser.add_argument("--version", action="version", version=f"minicaffe {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -34,13 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen = _command_parser(name, commands.add_parser, name, help=help)
         else:
             commands.add_parser(name, help=help)
-    return _run(_parsed(parser, chosen, arguments))
+    return _parsed(parser, chosen, arguments)
 
 
-def train(arguments: Sequence[str] | None = None) -> int:
-    """The script ``train.py``: the same as ``minicaffe train``; returns the exit status."""
+def _train_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = _command_parser("train", argparse.ArgumentParser, "train.py")
-    return _run(_parsed(parser, parser, arguments))
+    return _parsed(parser, parser, arguments)
 
 
 def _parsed(parser: argparse.ArgumentParser, chosen: argparse.ArgumentParser,
@@ -65,11 +72,13 @@ def _command_parser(command: str, make, *name, **more) -> argparse.ArgumentParse
     return module.add_options(parser)
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(read: Callable, arguments: Sequence[str] | None) -> int:
+    """Do what the options say that ``read`` makes of the arguments; returns the exit status."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     for told in ("minicaffe.cpu", "minicaffe.train"):  # why a first run starts slowly; on what
         logging.getLogger(told).setLevel(logging.INFO)
     try:
+        options = read(arguments)  # imports the command's module, which takes a moment already
         return options.run(options)
     except MinicaffeError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -34,3 +34,8 @@ def where(condition, a, b):
     hundred times slower than a choice; the compiled backend reads it as ``a if .. else b``.
     """
     return numpy.where(condition, a, b)
+
+def sigmoid(x):
+    """``1 / (1 + exp(-x))``, with no exponential of a positive number, which could overflow."""
+    small = exp(-abs(x))
+    return where(x >= 0, 1, small) / (1 + small)

@@ -2,12 +2,17 @@
 
 n is the count that xavier and msra divide by: FAN_IN (the default) the elements of one output,
 w.size / w.shape[0]; FAN_OUT w.size / w.shape[1]; AVERAGE their mean.
+
+A large array is drawn in pieces, each from a stream of random numbers of its own, so that threads
+can share them out and the numbers are the same for any number of threads.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Container
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 from numpy.random import Generator
@@ -15,21 +20,26 @@ from numpy.random import Generator
 from .errors import MinicaffeError, ParameterError, ShapeError, expect_known
 from .proto import FillerParameter, NetParameter
 
+_PIECE = 1 << 20  # elements
+
 _fillers: dict[str, Callable] = {}
 
 
 def filler(function: Callable) -> Callable:
-    """Register ``function(param, shape, rng, where)`` as the filler of its name."""
+    """Register ``function(param, out, rng, where)``, which fills ``out``, as the filler of its
+    name."""
     _fillers[function.__name__] = function
     return function
 
 
-def fill(param, shape: tuple[int, ...], rng: Generator, where: str) -> numpy.ndarray:
-    """Values of a FillerParameter for an array of ``shape``, float64.
+def fill(param, shape: tuple[int, ...], rng: Generator, where: str,
+         out: numpy.ndarray | None = None) -> numpy.ndarray:
+    """Values of a FillerParameter for an array of ``shape``.
 
     Args:
-        rng: the generator that belongs to this array alone.
+        rng: the generator that belongs to this array alone; a Philox.
         where: the layer and its parameter, for the errors.
+        out: where to put them, C-contiguous; default: a new array, float64.
 
     Errors: ParameterError for an unknown type; ShapeError where it does not fit the shape.
     """
@@ -39,7 +49,9 @@ def fill(param, shape: tuple[int, ...], rng: Generator, where: str) -> numpy.nda
         raise ParameterError(f"{where}: filler '{param.type}'", "no 'sparse': gaussian only",
                              param.sparse)
     try:
-        return numpy.asarray(_fillers[param.type](param, shape, rng, where), float)
+        out = numpy.empty(shape) if out is None else out
+        _fillers[param.type](param, out, rng, where)
+        return out
     except (ValueError, OverflowError) as error:
         if isinstance(error, MinicaffeError):
             raise
@@ -48,59 +60,79 @@ def fill(param, shape: tuple[int, ...], rng: Generator, where: str) -> numpy.nda
 
 
 @filler
-def constant(param, shape, rng, where):
+def constant(param, out, rng, where):
     """Every element ``value``."""
-    return numpy.full(shape, param.value)
+    out[...] = param.value
 
 
 @filler
-def uniform(param, shape, rng, where):
+def uniform(param, out, rng, where):
     """U(min, max)."""
-    return rng.uniform(param.min, param.max, shape)
+    _draw(out, rng, lambda rng, count: rng.uniform(param.min, param.max, count))
 
 
 @filler
-def gaussian(param, shape, rng, where):
+def gaussian(param, out, rng, where):
     """N(mean, std^2); with ``sparse`` each element stays with probability sparse / shape[0]."""
-    values = rng.normal(param.mean, param.std, shape)
+    _draw(out, rng, lambda rng, count: rng.normal(param.mean, param.std, count))
     if param.sparse != -1:
-        if len(shape) < 1 or param.sparse < 0:
+        if out.ndim < 1 or param.sparse < 0:
             raise ParameterError(f"{where}: filler 'gaussian'", "sparse of 0 or more",
                                  param.sparse)
-        values *= rng.random(shape) < min(1.0, param.sparse / shape[0])
-    return values
+        out *= rng.random(out.shape) < min(1.0, param.sparse / len(out))
 
 
 @filler
-def positive_unitball(param, shape, rng, where):
+def positive_unitball(param, out, rng, where):
     """U(0, 1), then each row (one output) divided by its sum."""
-    rows = rng.random(shape).reshape(shape[0] if shape else 1, -1)
-    return (rows / rows.sum(axis=1, keepdims=True)).reshape(shape)
+    rows = rng.random(out.shape).reshape(len(out) if out.ndim else 1, -1)
+    out[...] = (rows / rows.sum(axis=1, keepdims=True)).reshape(out.shape)
 
 
 @filler
-def xavier(param, shape, rng, where):
+def xavier(param, out, rng, where):
     """U(-sqrt(3 / n), sqrt(3 / n)).  Source: Glorot and Bengio (2010), with Caffe's n."""
-    bound = math.sqrt(3 / _fan(param, shape, where))
-    return rng.uniform(-bound, bound, shape)
+    bound = math.sqrt(3 / _fan(param, out.shape, where))
+    _draw(out, rng, lambda rng, count: rng.uniform(-bound, bound, count))
 
 
 @filler
-def msra(param, shape, rng, where):
+def msra(param, out, rng, where):
     """N(0, 2 / n).  Source: He et al. (2015)."""
-    return rng.normal(0, math.sqrt(2 / _fan(param, shape, where)), shape)
+    deviation = math.sqrt(2 / _fan(param, out.shape, where))
+    _draw(out, rng, lambda rng, count: rng.normal(0, deviation, count))
 
 
 @filler
-def bilinear(param, shape, rng, where):
+def bilinear(param, out, rng, where):
     """The kernel of bilinear interpolation, for an upsampling Deconvolution; (O, C, k, k)."""
-    if len(shape) != 4 or shape[2] != shape[3]:
-        raise ShapeError(f"{where}: filler 'bilinear'", "4 axes, the last two equal", shape)
-    k = shape[3]
+    if out.ndim != 4 or out.shape[2] != out.shape[3]:
+        raise ShapeError(f"{where}: filler 'bilinear'", "4 axes, the last two equal", out.shape)
+    k = out.shape[3]
     factor = math.ceil(k / 2)
     centre = (k - 1) / (2 * factor)
     tent = 1 - numpy.abs(numpy.arange(k) / factor - centre)
-    return numpy.broadcast_to(tent[:, None] * tent, shape)
+    out[...] = tent[:, None] * tent
+
+
+def _draw(out, rng: Generator, draw: Callable[[Generator, int], numpy.ndarray]) -> None:
+    """Set ``out`` to numbers that ``draw`` draws, as many as it is asked for.
+
+    The first piece comes from ``rng`` itself, the others from streams that begin 2^128 numbers
+    after each other.
+    """
+    flat = out.reshape(-1)
+    if flat.size <= _PIECE:
+        flat[...] = draw(rng, flat.size)
+        return
+    pieces = [flat[at:at + _PIECE] for at in range(0, flat.size, _PIECE)]
+    streams = [rng, *(Generator(rng.bit_generator.jumped(k)) for k in range(1, len(pieces)))]
+
+    def draw_piece(piece, stream) -> None:
+        piece[...] = draw(stream, piece.size)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+        list(threads.map(draw_piece, pieces, streams))
 
 
 def _fan(param, shape, where) -> float:

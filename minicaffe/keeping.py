@@ -30,6 +30,7 @@ class Keeping:
         self._kept: frozenset[str] | None = None  # None: all
         self._hidden: dict[str, frozenset[str]] = {}
         self._shapes: list[tuple[int, ...]] | None = None
+        self._moves = -1  # how often blobs had moved when memory was placed
         self._backward_from = 0  # the layers below this one may run backward
         self._has_backward = net.phase == TRAIN or net.param.force_backward
         if isinstance(keep, str):
@@ -46,19 +47,25 @@ class Keeping:
 
     def place(self) -> None:
         """Share memory between the blobs that are not kept; again if shapes have changed."""
-        if self._kept is None:
+        if self._kept is None or self._moves == Memory.moves:
             return
         blobs = self._net.device_blobs.values()
         if self._shapes != [blob.shape for blob in blobs]:
             self._net.reshape()
             self._hidden = share_memory(self._net, self._kept, self._has_backward)
             self._shapes = [blob.shape for blob in blobs]
+        self._moves = Memory.moves
 
     def views(self) -> Iterator[tuple[str, HostView | Blob]]:
         """All blobs by name, as the user sees them."""
         self._place_first()
-        for name, blob in self._net.device_blobs.items():
-            yield name, NotKept(blob, self._hidden[name]) if name in self._hidden else blob.host
+        for name in self._net.device_blobs:
+            yield name, self.view(name)
+
+    def view(self, name: str) -> HostView | Blob:
+        """A blob as the user sees it."""
+        blob = self._net.device_blobs[name]
+        return NotKept(blob, self._hidden[name]) if name in self._hidden else blob.host
 
     def check_forward(self, first: int, last: int) -> None:
         """Errors: KeepError where layers before ``first`` made what is needed and was not kept."""

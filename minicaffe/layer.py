@@ -47,6 +47,8 @@ class Layer:
         host: it is host code by nature and is handed NumPy arrays, whatever the device.
         reshapes_always: its tops may take another shape in any pass, as where it reads data.
         takes_epilogue: its forward takes the ``slope`` of a ReLU in place that follows it.
+        only_primitives: its forward does nothing but call primitives of the backend, the same ones
+            as long as its blobs stay where they are.  A net then may repeat these calls without it.
     """
 
     bottoms: int | tuple[int, int | None] = (0, None)
@@ -60,12 +62,13 @@ class Layer:
     host = False
     reshapes_always = False
     takes_epilogue = False
+    only_primitives = False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         # what a parent says of a method does not hold for another method in its place
-        for method, says in (("forward", "takes_epilogue"), ("backward", "backward_reads"),
-                             ("backward", "diff_in_place")):
+        for method, says in (("forward", "takes_epilogue"), ("forward", "only_primitives"),
+                             ("backward", "backward_reads"), ("backward", "diff_in_place")):
             if method in vars(cls) and says not in vars(cls):
                 setattr(cls, says, getattr(Layer, says))
         if not cls.__name__.startswith("_"):
@@ -110,6 +113,11 @@ class Layer:
             self.backend.upload(numpy.array([randomness.key(self._seed, *self.stream, tick)],
                                             numpy.uint64), self._key)
 
+    @property
+    def prepares(self) -> bool:
+        """Whether ``prepare`` does anything."""
+        return self._key is not None or type(self).prepare is not Layer.prepare
+
     def multiply_adds(self, bottom: list[Blob], top: list[Blob]) -> int:
         """How many products forward adds up for blobs of these shapes: those of convolutions and
         matrix products.  Layers that have none, such as element-wise ones, count as 0."""
@@ -147,7 +155,7 @@ class Layer:
         blob = Blob(self.backend, self.dtype, shape, f"{self.name}.{index}")
         if filler is not None and filler.ListFields():  # memory begins with zeros
             rng = randomness.generator(self._seed, *self.stream, index)
-            blob.host.data[...] = fillers.fill(filler, blob.shape, rng, self.where)
+            fillers.fill(filler, blob.shape, rng, self.where, out=blob.host.data)
         self.parameters.append(blob)
         self.param_propagate_down.append(True)
         return blob

@@ -72,6 +72,7 @@ class Net(WeightFiles):
             network_file, NetState(phase=phase, level=level, stage=stages or []))
         self.name = self.param.name or "net"
         wiring.build(self)
+        self._prepared = [layer for layer in self.layers if layer.prepares]
         self._plan = Plan(self)
         self._keeping = Keeping(self, keep)
         if weights is not None:
@@ -198,7 +199,7 @@ class Net(WeightFiles):
         self._keeping.place()
         self._keeping.check_forward(first, last)
         if first == 0:
-            for layer in self.layers:
+            for layer in self._prepared:
                 layer.prepare(self.tick)
             self.tick += 1
         before, after = self._hooks["before_forward"], self._hooks["after_forward"]
@@ -294,5 +295,4 @@ class Net(WeightFiles):
         self._keeping.check_readable(part, names)
 
     def _read(self, part: str, names: Sequence[str]) -> dict[str, numpy.ndarray]:
-        blobs = self.blobs
-        return {name: getattr(blobs[name], part) for name in names}
+        return {name: getattr(self._keeping.view(name), part) for name in names}

@@ -1,10 +1,13 @@
-"""The steps of a pass: layers one by one, or groups of neighbours that run as one."""
+"""The steps of a pass: layers one by one, groups of neighbours that run as one, and rows of both
+whose calls of the backend can be repeated."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from .blob import Memory
 from .errors import NetError
 from .layer import Layer
 
@@ -22,6 +25,9 @@ class Step:
         self.bottom, self.top = net.bottoms_of(index), net.tops_of(index)
         self.propagate_down = net.bottom_need_backward[index]
         self.backward_needed = net.layer_need_backward[index]
+        self.groups: tuple[Group, ...] = ()
+        self.only_primitives = not self.layer.reshapes_always and (
+            self.layer.only_primitives or type(self.layer).forward is Layer.forward)
         self._shapes: list[tuple[int, ...]] | None = None
         self._is_dead_end = bool(self.top) and any(self.propagate_down) and (
             type(self.layer).backward is Layer.backward)
@@ -57,6 +63,40 @@ class Step:
             self.layer.backward(self.top, self.propagate_down, self.bottom)
 
 
+class Row:
+    """Steps and groups one behind the other, whose forward passes are calls of primitives alone.
+
+    When all blobs are where they were in the last pass these calls are noted, and from then on
+    made without the layers.
+    """
+
+    def __init__(self, parts: Sequence[Step | Group]):
+        self.index = parts[0].index
+        self._parts = parts
+        self._groups = [group for part in parts for group in part.groups]
+        self._backend = (parts[0].layer if isinstance(parts[0], Step) else parts[0]).backend
+        self._moves = -1  # how often blobs had moved after the last pass
+        self._repeat: Callable[[], bool] | None = None
+
+    def forward(self) -> None:
+        """Run them all."""
+        if self._moves != Memory.moves:
+            self._repeat = None
+            self._run()
+            self._moves = Memory.moves
+        elif self._repeat is None:
+            self._repeat = self._backend.record(self._run) or self._run
+        elif self._repeat() is False:
+            self._repeat = None
+            self._run()
+        for group in self._groups:
+            group.folded = True
+
+    def _run(self) -> None:
+        for part in self._parts:
+            part.forward()
+
+
 class Plan:
     """All steps of a net, in groups where nothing that stays visible changes."""
 
@@ -66,12 +106,17 @@ class Plan:
         self.steps = [Step(net, i) for i in range(len(net.layers))]
         self.groups = groups(self.steps)
         self._group_of = {step.index: group for group in self.groups for step in group.steps}
+        self._rows: list[Step | Group | Row] | None = None
 
-    def forward(self, first: int, last: int, whole: bool = True) -> Iterable[Step | Group]:
+    def forward(self, first: int, last: int, whole: bool = True) -> Iterable[Step | Group | Row]:
         """What runs from layer ``first`` to layer ``last``, in order.
 
         whole: False where a seam between any two layers is needed, as by a hook.
         """
+        if whole and last - first == len(self.steps) - 1:
+            if self._rows is None:
+                self._rows = _rows(self._parts(first, last, whole))
+            return self._rows
         return self._parts(first, last, whole)
 
     def backward(self, first: int, last: int, whole: bool = True) -> Iterable[Step | Group]:
@@ -93,3 +138,12 @@ class Plan:
                 group.unfold()
                 parts.append(step)
         return parts
+
+
+def _rows(parts: Iterable[Step | Group]) -> list[Step | Group | Row]:
+    """The same, with those that belong into a row in one."""
+    found: list[Step | Group | Row] = []
+    for in_row, some in itertools.groupby(parts, lambda part: part.only_primitives):
+        members = list(some)
+        found.extend([Row(members)] if in_row else members)
+    return found

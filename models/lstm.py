@@ -20,6 +20,7 @@ from __future__ import annotations
 from minicaffe import TEST, NetSpec
 from minicaffe import layers as L
 from minicaffe import params as P
+from minicaffe.errors import ParameterError
 from minicaffe.proto import NetParameter, SolverParameter
 
 DATA = "mnist"
@@ -31,8 +32,13 @@ def net(batch_size: int = 64, classes: int = 10, shape: tuple = (1, 28, 28),
 
     Args:
         shape: (C, H, W) of a sample, H of 2 or more.
+
+    Errors: ParameterError for samples of one row, which are no sequences.
     """
     channels, steps, width = shape
+    if steps < 2:
+        raise ParameterError("models/lstm.py", "samples of 2 or more rows, one for each step",
+                             f"the shape {shape}")
     n = NetSpec("LSTM")
     n.data = L.Input(shape=dict(dim=[batch_size, *shape]), transform_param=dict(scale=1 / 256))
     n.label = L.Input(shape=dict(dim=[batch_size]))

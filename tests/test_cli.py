@@ -1,7 +1,9 @@
 """The ``minicaffe`` command: what it knows, and that it answers at once."""
 
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -77,3 +79,35 @@ def test_a_reader_who_leaves_is_no_error(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", Gone())
     assert cli.main(["plot", str(tmp_path / "log.jsonl")]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_ctrl_c_while_a_command_is_imported_ends_it_quietly(monkeypatch, capsys):
+    def interrupted(*names):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.importlib, "import_module", interrupted)
+    for command in (lambda: cli.main(["train"]), lambda: cli.train([])):
+        try:
+            status = command()
+        except KeyboardInterrupt:  # which would end pytest itself
+            pytest.fail("the interrupt was not caught")
+        said = capsys.readouterr()
+        assert status == 130
+        assert (said.out, said.err) == ("", "interrupted\n")
+
+
+@pytest.mark.parametrize("imported", ["numpy", "minicaffe.errors", "minicaffe.solvers.sgd",
+                                      "numba.core.config"])
+def test_ctrl_c_ends_train_py_quietly_whatever_it_imports(imported, tmp_path):
+    script = Path(cli.__file__).parents[1] / "train.py"
+    if not script.exists():
+        pytest.skip("train.py is not installed")
+    training = subprocess.Popen([sys.executable, "-X", "importtime", script, "--iterations", "1"],
+                                cwd=tmp_path, text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+    for line in training.stderr:  # each tells of a module that has been imported
+        if line.split()[-1] == imported:
+            training.send_signal(signal.SIGINT)
+            break
+    _, said = training.communicate(timeout=60)
+    assert training.returncode == 130 and "Traceback" not in said

@@ -54,6 +54,37 @@ def test_sparse_of_none_and_of_all(sparse, share):
     assert (filled((100, 30), type="gaussian", std=1, sparse=sparse) != 0).mean() == share
 
 
+@pytest.mark.parametrize("kind", [dict(type="uniform"), dict(type="gaussian", std=1)])
+def test_a_large_array_is_drawn_in_pieces_from_streams_of_their_own(monkeypatch, kind):
+    monkeypatch.setattr(fillers, "_PIECE", 1000)
+    values = filled((70, 50), **kind).reshape(-1)
+    assert len(numpy.unique(values)) == 3500
+    monkeypatch.setattr(fillers.os, "cpu_count", lambda: 1)
+    assert filled((3500,), **kind).tolist() == values.tolist()
+    assert filled((1000,), **kind).tolist() == values[:1000].tolist()
+    second = numpy.random.Generator(generator(3, "test").bit_generator.jumped(1))
+    drawn = second.random(1000) if kind["type"] == "uniform" else second.normal(0, 1, 1000)
+    assert drawn.tolist() == values[1000:2000].tolist()
+
+
+def test_an_error_while_pieces_are_drawn_is_told(monkeypatch):
+    monkeypatch.setattr(fillers, "_PIECE", 10)
+    with pytest.raises(ParameterError, match="filler 'gaussian': expected numbers it can draw"):
+        filled((100,), type="gaussian", std=-1)
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (2, 0)])
+def test_no_elements_and_no_axes_are_drawn_too(shape):
+    assert filled(shape, type="uniform").shape == shape
+
+
+def test_values_go_where_they_are_wanted():
+    out = numpy.zeros((3, 4), numpy.float32)
+    parameter = FillerParameter(type="gaussian", std=1)
+    assert fillers.fill(parameter, out.shape, generator(3, "test"), WHERE, out=out) is out
+    assert out.tolist() == filled((3, 4), type="gaussian", std=1).astype("float32").tolist()
+
+
 def test_positive_unitball_rows_sum_to_1():
     values = filled((7, 3, 2, 2), type="positive_unitball")
     assert (values >= 0).all() and len(numpy.unique(values)) == values.size

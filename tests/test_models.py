@@ -11,6 +11,7 @@ import pytest
 
 from minicaffe import TEST, TRAIN, Net, cli
 from minicaffe.data import Transform
+from minicaffe.errors import ParameterError
 from minicaffe.proto import SolverParameter
 from minicaffe.solvers import Solver
 from minicaffe.tools import models, task, train_options
@@ -174,7 +175,15 @@ def test_imagenet_is_not_downloaded(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MINICAFFE_DATA", raising=False)
     assert cli.train(["--model", "alexnet"]) == 2
-    assert "or the path of one, got 'imagenet'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "or the path of one, got 'imagenet', which the model is meant for. Hint: --data " \
+        "my_pictures/ trains on pictures of your own, in a folder for each class." in said
+    assert cli.train(["--model", "alexnet", "--data", "imagenett"]) == 2
+    assert "meant for" not in capsys.readouterr().err
+    monkeypatch.setenv("MINICAFFE_DATA", "nowhere")
+    assert cli.train(["--model", "alexnet"]) == 2
+    assert capsys.readouterr().err == (
+        "ParameterError: MINICAFFE_DATA: expected a folder, got 'nowhere'.\n")
 
 
 # ---------------------------------------------------------------------------- the recurrent net
@@ -201,6 +210,13 @@ def test_lstm_takes_as_many_steps_and_units_as_wanted():
     net = net_of("lstm", batch_size=8, classes=10, shape=(1, 50, 128), units=256)
     assert net.device_blobs["rows"].shape == (50, 8, 128)
     assert net.device_blobs["lstm"].shape == (50, 8, 256)
+
+
+def test_lstm_refuses_samples_of_one_row():
+    with pytest.raises(ParameterError) as caught:
+        models.load("lstm").net(shape=(3, 1, 28))
+    assert str(caught.value) == ("models/lstm.py: expected samples of 2 or more rows, one for each "
+                                 "step, got the shape (3, 1, 28).")
 
 
 def test_lstm_learns_to_tell_what_it_saw_at_first():

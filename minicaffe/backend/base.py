@@ -25,7 +25,7 @@ class Backend:
         xp: the array library; what layers use for everything that is not a primitive.
         is_host: True if its arrays are NumPy arrays, so that a blob and its host view are one.
         fuses: names of the layer types that it computes within the pass of the layer before them:
-            see ``minicaffe/fusion.py``.
+            see ``minicaffe/fusion/``.
     """
 
     name = "numpy"
@@ -46,6 +46,20 @@ class Backend:
     def download(self, array, host: numpy.ndarray) -> None:
         """Copy an array of this device into a host array of the same shape."""
         host[...] = array
+
+    def record(self, function: Callable[[], object]) -> Callable[[], bool] | None:
+        """Run a function, and note which primitives it calls, with which arrays and numbers.
+
+        Returns: what makes these calls again, on what the arrays then hold, faster than the
+        function would; it gives False, and has done nothing, where that cannot be done any more.
+        None from a backend that cannot repeat calls, or not these.
+        """
+        function()
+        return None
+
+    def copy(self, x, out) -> None:
+        """``out = x``: matrices of one shape, of whose rows each lies in one piece."""
+        out[...] = x
 
     # -------------------------------------------------------------------------- element-wise
 

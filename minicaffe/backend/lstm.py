@@ -5,15 +5,9 @@ Arrays are laid out as the blobs are: step by step, sequence by sequence.
 
 from __future__ import annotations
 
-from ..elementwise import abs, exp, tanh, where
+from ..elementwise import sigmoid, tanh
 
 GATES = 4  # i, f, o, g
-
-
-def sigmoid(x):
-    """``1 / (1 + exp(-x))``, with no exponential of a positive number, which could overflow."""
-    small = exp(-abs(x))
-    return where(x >= 0, 1, small) / (1 + small)
 
 
 def step(i, f, o, g, c, cont):

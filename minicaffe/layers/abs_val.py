@@ -19,6 +19,7 @@ class AbsVal(Layer):
 
     bottoms = tops = 1
     backward_reads = ("bottom",)
+    only_primitives = True
 
     def reshape(self, bottom, top):
         top[0].reshape_like(bottom[0])

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from ..blob import Blob
-from ..elementwise import multiply, positive
+from ..elementwise import multiply, positive, sqrt, where
 from ..layer import TEST
 from .broadcast import along
 from .buffered import _SavesInput
 
 FEW = 64  # how many elements of a channel give a rough mean
+
+
+def statistics(mean, variance, weight, eps):
+    """The mean and ``1 / sqrt(variance + eps)`` of sums of that weight; nothing summed: all are 0.
+    """
+    scale = where(weight == 0, 0, 1 / where(weight == 0, 1, weight))
+    return scale * mean, 1 / sqrt(scale * variance + eps)
 
 
 def deviation_and_square(x, origin):
@@ -58,6 +65,7 @@ class BatchNorm(_SavesInput):
         self.uses_blobs = self.phase == TEST
         if param.HasField("use_global_stats"):
             self.uses_blobs = param.use_global_stats
+        self.only_primitives = self.uses_blobs
         self.channels = self._channels(bottom[0])
         for size in (self.channels, self.channels, 1):
             self.add_blob((size,))
@@ -91,12 +99,8 @@ class BatchNorm(_SavesInput):
 
     def _read_blobs(self) -> None:
         mean, variance, weight = (blob.data for blob in self.parameters)
-        scale = (weight != 0) / self.xp.where(weight == 0, 1, weight)  # nothing measured: all are 0
-        self.mean[...] = (scale * mean).reshape(self.along)
-        self._set_factor((scale * variance).reshape(self.along))
-
-    def _set_factor(self, variance) -> None:
-        self.factor[...] = 1 / self.xp.sqrt(variance + self.param.batch_norm_param.eps)
+        self.backend.map(statistics, (self.mean.reshape(-1), self.factor.reshape(-1)),
+                         mean, variance, weight, self.param.batch_norm_param.eps)
 
     def _measure(self, x) -> None:
         """Mean and variance of the batch, to use now and to add to the blobs."""
@@ -111,7 +115,7 @@ class BatchNorm(_SavesInput):
         shift = self.first / m
         variance = self.second / m - shift * shift
         self.mean[...] = self.origin + shift
-        self._set_factor(variance)
+        self.factor[...] = 1 / self.xp.sqrt(variance + self.param.batch_norm_param.eps)
         fraction = self.param.batch_norm_param.moving_average_fraction
         for blob, value in zip(self.parameters,
                                (self.mean, m / max(m - 1, 1) * variance, self.xp.ones(1))):

@@ -16,6 +16,7 @@ class Bias(_Broadcast):
     """
 
     backward_reads = ()
+    only_primitives = True
 
     def setup(self, bottom, top):
         self.setup_operand(bottom, self.param.bias_param, 0)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ..elementwise import abs, exp, expm1, log1p, maximum
+from ..elementwise import abs, exp, expm1, log1p, maximum, sigmoid
 from ..layer import Layer
-from .sigmoid import sigmoid
 
 
 def softplus(x):
@@ -32,6 +31,7 @@ class BNLL(Layer):
     bottoms = tops = 1
     in_place = True
     backward_reads = ("bottom",)
+    only_primitives = True
 
     def setup(self, bottom, top):
         self.gradient = (softplus_backward_in_place if bottom[0] is top[0] else softplus_backward)

@@ -34,6 +34,7 @@ class Clip(Layer):
     bottoms = tops = 1
     in_place = True
     backward_reads = ("bottom",)
+    only_primitives = True
 
     def setup(self, bottom, top):
         param = self.param.clip_param

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..layer import Layer
-from .slice import named_axis, parts_of
+from .slice import as_rows, named_axis, parts_of
 
 
 class Concat(Layer):
@@ -19,6 +19,7 @@ class Concat(Layer):
     bottoms = (1, None)
     tops = 1
     backward_reads = ()
+    only_primitives = True
 
     def reshape(self, bottom, top):
         axis = named_axis(self, self.param.concat_param, "concat_dim", bottom[0])
@@ -32,10 +33,10 @@ class Concat(Layer):
 
     def forward(self, bottom, top):
         for x, y in zip(bottom, parts_of(top[0].data, self.joined, self.sizes)):
-            y[...] = x.data
+            self.backend.copy(as_rows(x.data, self.joined), y)
 
     def backward(self, top, propagate_down, bottom):
         parts = parts_of(top[0].diff, self.joined, self.sizes)
         for x, dy, wanted in zip(bottom, parts, propagate_down):
             if wanted:
-                x.diff[...] = dy
+                self.backend.copy(dy, as_rows(x.diff, self.joined))

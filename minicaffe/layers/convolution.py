@@ -34,6 +34,7 @@ class Convolution(Layer):
     backward_reads = ("bottom",)
     takes_epilogue = True
     keep_columns = False  # True: backward uses forward's columns, for N times their memory
+    only_primitives = True
 
     def setup(self, bottom, top):
         param, shape = self.param.convolution_param, bottom[0].shape
@@ -95,8 +96,11 @@ class Convolution(Layer):
 
     def forward(self, bottom, top, slope: float | None = None):
         """slope: that of a ReLU in place which follows, computed in the same pass."""
-        w = self.weight.data
-        b = None if self.bias is None else self.bias.data
+        self.compute(bottom, top, self.weight.data, None if self.bias is None else self.bias.data,
+                     slope)
+
+    def compute(self, bottom, top, w, b, slope: float | None = None) -> None:
+        """Forward with weights w and bias b, which may be None."""
         for i, (x, y) in enumerate(zip(bottom, top)):
             self.engine.forward(self._images(x.data), w, b, self._images(y.data), slope,
                                 **self._kept(i))

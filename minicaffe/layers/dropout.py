@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..elementwise import where
+from ..elementwise import positive, where
 from ..errors import ParameterError
 from ..layer import TRAIN, Layer
 
@@ -27,6 +27,7 @@ class Dropout(Layer):
     bottoms = tops = 1
     in_place = True
     backward_reads = ()
+    only_primitives = True
 
     def setup(self, bottom, top):
         self.ratio = self.param.dropout_param.dropout_ratio
@@ -46,7 +47,7 @@ class Dropout(Layer):
             self.backend.uniform(self.key, self.random)
             self.backend.map(drop, y, x, self.random, self.ratio, self.scale)
         elif y is not x:
-            y[...] = x
+            self.backend.map(positive, y, x)
 
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:

@@ -74,6 +74,7 @@ class Eltwise(Layer):
     bottoms = (2, None)
     tops = 1
     diff_in_place = True
+    only_primitives = True
 
     def setup(self, bottom, top):
         param = self.param.eltwise_param

@@ -29,6 +29,7 @@ class Exp(Layer):
     bottoms = tops = 1
     in_place = True
     backward_reads = ("top",)
+    only_primitives = True
 
     def setup(self, bottom, top):
         param = self.param.exp_param

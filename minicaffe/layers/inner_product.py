@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ..elementwise import add
 from ..errors import ParameterError
 from ..layer import Layer
 
@@ -22,6 +23,7 @@ class InnerProduct(Layer):
 
     bottoms = tops = 1
     backward_reads = ("bottom",)
+    only_primitives = True
 
     def setup(self, bottom, top):
         param = self.param.inner_product_param
@@ -57,7 +59,7 @@ class InnerProduct(Layer):
         w = self.weight.data
         self.backend.matmul(x, w if self.transposed else w.T, y)
         if self.bias is not None:
-            y += self.bias.data
+            self.backend.map(add, y, y, self.bias.data.reshape(1, -1))
 
     def backward(self, top, propagate_down, bottom):
         x, dy = self._matrices(bottom[0].data, top[0].diff)

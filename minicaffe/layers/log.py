@@ -38,6 +38,7 @@ class Log(Layer):
     bottoms = tops = 1
     in_place = True
     backward_reads = ("bottom",)
+    only_primitives = True
 
     def setup(self, bottom, top):
         param = self.param.log_param

@@ -58,6 +58,7 @@ class LRN(_Buffered):
 
     bottoms = tops = 1
     backward_reads = ("bottom",)
+    only_primitives = True
 
     def setup(self, bottom, top):
         param = self.param.lrn_param

@@ -21,7 +21,9 @@ class LSTM(_Recurrent):
 
     The first step takes up the states h and c that the last pass left, zeros at first, or those of
     bottoms.  A cont of 0, where a sequence begins, forgets them.  No gradient goes back beyond the
-    first step, and none comes from the last states, as in Caffe.
+    first step, and none comes from the last states, as in Caffe.  Nor are the last states weights:
+    no snapshot holds them, and what is read from one begins with zeros; a training that is resumed
+    goes on exactly where every pass begins its sequences anew, with a cont of 0 at its first step.
 
     Bottom: x (T, N, ...): T steps of N sequences; cont (T, N): 0 where a sequence begins, else 1;
     optionally s (N, ...), the same for all steps; with expose_hidden h_0 and c_0 (1, N, H).

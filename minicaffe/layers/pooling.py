@@ -34,6 +34,7 @@ class Pooling(Layer):
         if len(top) > 1 and not self.is_max:
             raise ParameterError(self.where, "one top with pool: AVE", len(top),
                                  "only MAX has positions to give.")
+        self.only_primitives = len(top) == 1
 
     def reshape(self, bottom, top):
         shape = bottom[0].shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..elementwise import multiply, power
+from ..elementwise import multiply, positive, power
 from .buffered import _SavesInput
 
 
@@ -35,6 +35,7 @@ class Power(_SavesInput):
 
     bottoms = tops = 1
     backward_reads = ("bottom",)  # in place a power can lose the sign of x: it saves a copy
+    only_primitives = True
 
     def setup(self, bottom, top):
         param = self.param.power_param
@@ -47,7 +48,7 @@ class Power(_SavesInput):
 
     def forward(self, bottom, top):
         if self.is_constant:
-            top[0].data[...] = power(self.shift, self.power)
+            self.backend.map(positive, top[0].data, float(power(self.shift, self.power)))
         elif self.is_linear:
             self.run(linear, bottom, top, self.scale, self.shift)
         else:

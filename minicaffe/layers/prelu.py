@@ -27,6 +27,7 @@ class PReLU(_SavesInput):
 
     bottoms = tops = 1
     backward_reads = ("bottom",)
+    only_primitives = True
 
     def setup(self, bottom, top):
         param = self.param.prelu_param

@@ -57,11 +57,13 @@ class _Recurrent(_Buffered):
         self.expect(len(x) > 1, "a first bottom of 2 or more axes", x,
                     "the first axis counts the steps, the second the sequences.")
         sizes = [math.prod(x[2:])]
+        self.expect(sizes[0] > 0, "a first bottom of 1 or more numbers a step and sequence", x)
         if self.first_state > 2:
             s = bottom[2].shape
             self.expect(s[:1] == x[1:2], f"a static bottom for {x[1]} sequences", s,
                         "its first axis counts them.")
             sizes.append(math.prod(s[1:]))
+            self.expect(sizes[1] > 0, "a static bottom of 1 or more numbers a sequence", s)
         return sizes
 
     def reshape(self, bottom, top):

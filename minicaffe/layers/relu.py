@@ -26,6 +26,7 @@ class ReLU(Layer):
     bottoms = tops = 1
     in_place = True
     backward_reads = ("bottom",)
+    only_primitives = True
 
     def setup(self, bottom, top):
         self.slope = self.param.relu_param.negative_slope

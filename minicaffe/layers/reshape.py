@@ -14,6 +14,7 @@ class _Reshaped(Layer):
 
     bottoms = tops = 1
     backward_reads = ()
+    only_primitives = True
 
     def shape_of(self, x) -> tuple[int, ...]:
         """The shape of the top for the bottom x; of as many elements."""

@@ -30,6 +30,7 @@ class Scale(_Broadcast):
     """
 
     backward_reads = ("bottom",)
+    only_primitives = True
 
     def setup(self, bottom, top):
         param = self.param.scale_param

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from ..elementwise import abs, exp, where
+from ..elementwise import sigmoid
 from ..layer import Layer
-
-
-def sigmoid(x):
-    """``1 / (1 + exp(-x))``, with no exponential of a positive number, which could overflow."""
-    small = exp(-abs(x))
-    return where(x >= 0, 1, small) / (1 + small)
 
 
 def sigmoid_backward(y, dy):
@@ -28,6 +22,7 @@ class Sigmoid(Layer):
     bottoms = tops = 1
     in_place = True
     backward_reads = ("top",)
+    only_primitives = True
 
     def reshape(self, bottom, top):
         top[0].reshape_like(bottom[0])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-from ..elementwise import abs, exp, log1p, trunc, where
+from ..elementwise import abs, exp, log1p, sigmoid, trunc, where
 from ..layer import Layer
 from .loss_normalizer import BATCH_SIZE, normalization_of, normalizer
-from .sigmoid import sigmoid
 
 
 def cross_entropy(x, target, ignore):

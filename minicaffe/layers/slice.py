@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from ..errors import ParameterError
@@ -21,12 +22,17 @@ def named_axis(layer: Layer, param, old_name: str, blob) -> int:
     return layer.axis(getattr(param, old_name), blob)
 
 
+def as_rows(array, axis: int):
+    """View an array as a matrix: ``axis`` and those behind it are a row."""
+    return array.reshape(math.prod(array.shape[:axis]), math.prod(array.shape[axis:]))
+
+
 def parts_of(array, axis: int, sizes: Sequence[int]) -> Iterator:
-    """Views of an array cut along an axis into parts of these sizes."""
-    start = 0
+    """Views of an array cut along an axis into parts of these sizes, each as ``as_rows``."""
+    rows, inner, start = as_rows(array, axis), math.prod(array.shape[axis + 1:]), 0
     for size in sizes:
-        yield array[(slice(None),) * axis + (slice(start, start + size),)]
-        start += size
+        yield rows[:, start:start + size * inner]
+        start += size * inner
 
 
 class Slice(Layer):
@@ -44,6 +50,7 @@ class Slice(Layer):
     bottoms = 1
     tops = (1, None)
     backward_reads = ()
+    only_primitives = True
 
     def setup(self, bottom, top):
         points = list(self.param.slice_param.slice_point)
@@ -71,9 +78,9 @@ class Slice(Layer):
 
     def forward(self, bottom, top):
         for y, x in zip(top, parts_of(bottom[0].data, self.cut, self.sizes)):
-            y.data[...] = x
+            self.backend.copy(x, as_rows(y.data, self.cut))
 
     def backward(self, top, propagate_down, bottom):
         if propagate_down[0]:
             for y, dx in zip(top, parts_of(bottom[0].diff, self.cut, self.sizes)):
-                dx[...] = y.diff
+                self.backend.copy(as_rows(y.diff, self.cut), dx)

@@ -37,6 +37,7 @@ class Softmax(_Buffered):
     bottoms = tops = 1
     in_place = True
     backward_reads = ("top",)
+    only_primitives = True
 
     def reshape(self, bottom, top):
         self.classes = self.axis(self.param.softmax_param.axis, bottom[0])

@@ -32,6 +32,7 @@ class Split(Layer):
     tops = (1, None)
     backward_reads = ()
     diff_in_place = True
+    only_primitives = True
 
     def setup(self, bottom, top):
         self.diff_in_place = self.diff_in_place and len(top) <= FEW

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ..elementwise import multiply
+from ..elementwise import multiply, sigmoid
 from .buffered import _Buffered
-from .sigmoid import sigmoid
 
 
 def swish(x, beta):
@@ -32,6 +31,7 @@ class Swish(_Buffered):
     bottoms = tops = 1
     in_place = True
     backward_reads = ()
+    only_primitives = True
 
     def reshape(self, bottom, top):
         top[0].reshape_like(bottom[0])

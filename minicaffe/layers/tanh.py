@@ -22,6 +22,7 @@ class TanH(Layer):
     bottoms = tops = 1
     in_place = True
     backward_reads = ("top",)
+    only_primitives = True
 
     def reshape(self, bottom, top):
         top[0].reshape_like(bottom[0])

@@ -22,6 +22,7 @@ class Threshold(Layer):
     in_place = True
     no_gradient = (0,)
     backward_reads = ()
+    only_primitives = True
 
     def reshape(self, bottom, top):
         top[0].reshape_like(bottom[0])

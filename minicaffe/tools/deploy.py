@@ -34,6 +34,9 @@ def write_deploy(net: NetParameter, stem: str, *, transform=None, classes: Seque
     ``<stem>_labels.txt``, the name of a class a line; ``<stem>_mean.binaryproto``, the mean
     picture, if one is subtracted.
 
+    All fields are those of real Caffe.  OpenCV reads them too, but refuses ``round_mode: FLOOR`` of
+    a pool; it wants ``ceil_mode: false`` in its place, which real Caffe refuses.
+
     Args:
         net: the net that is trained.
         transform: the ``Transform`` of its data; None: as the net's data layer says.

@@ -35,7 +35,7 @@ def open_samples(options, name: str, net: NetParameter) -> Dataset | None:
     if not sources:
         raise ParameterError("--data", "a net with a layer that data can be fed to", "none")
     size = _picture_size(sources[0], options.image_size)
-    dataset = open_dataset(options.data or name, size=size)
+    dataset = open_dataset(options.data, size) if options.data else _meant(name, size)
     if options.image_size and dataset.x.shape[2:] != options.image_size[-2:]:
         raise ParameterError("--image-size", "pictures by class, which can be brought to it",
                              f"{dataset.name} of {dataset.x.shape[1:]}")
@@ -43,6 +43,18 @@ def open_samples(options, name: str, net: NetParameter) -> Dataset | None:
               len(dataset.x), len(dataset.test_x), classes_of(dataset),
               " x ".join(map(str, dataset.x.shape[1:])))
     return dataset
+
+
+def _meant(name: str, size: tuple[int, int, int] | None) -> Dataset:
+    """The data set that a model is meant for.  Errors: as ``open_dataset``, with what to do."""
+    try:
+        return open_dataset(name, size)
+    except ParameterError as error:
+        if error.hint or error.got != f"'{name}'":
+            raise
+        raise ParameterError(error.where, error.expected, f"{error.got}, which the model is meant "
+                             "for", "--data my_pictures/ trains on pictures of your own, in a "
+                             "folder for each class.") from error
 
 
 def sources_of(net: NetParameter) -> list[LayerParameter]:

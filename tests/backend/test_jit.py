@@ -76,6 +76,27 @@ def test_a_formula_is_kept_too_until_something_that_it_names_changes(tmp_path):
     assert outcome(0, 2.0) == ["2.0", "False"]
 
 
+@jit.inner(cache=False)
+def _times(a, b):
+    return a * b
+
+
+@jit.compiled(cache=False)
+def _many_times(a):
+    return _times(a, 2) + _times(3, a) + _times(a, a)
+
+
+def test_a_function_is_not_compiled_anew_for_each_number_in_a_call():
+    assert _many_times(5) == 10 + 15 + 25
+    assert len(_times.overloads) == 1
+
+
+def test_a_function_for_compiled_code_alone_says_so():
+    _many_times(5)
+    with pytest.raises(TypeError, match="_times is for calls from compiled code: it has no way in"):
+        _times(5, 5)
+
+
 def scaled(factor):
     return lambda x: factor * exp(x)
 

@@ -181,3 +181,13 @@ def test_pooling_agrees_on_other_vectors(lanes, needed, features):
         pytest.skip(f"this processor lacks {needed}")
     assert printed(AGREE, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features,
                    MINICAFFE_THREADS="1") == [f"{lanes} 0"]
+
+
+def test_what_was_computed_before_leaves_no_trace():
+    win, x, dy = window((5, 4), (3, 3), (2, 3)), numbers(0, 1, 2, 11, 13), numbers(1, 1, 2, 5, 7)
+    dy = numpy.resize(dy, (1, 2, *win.output_shape(x.shape[2:], "pooling")))
+    fresh = all_four("cpu", x, dy, win)
+    for value in (numpy.nan, numpy.inf, -numpy.inf):
+        all_four("cpu", numpy.full_like(x, value), numpy.full_like(dy, value), win)
+        for again, first in zip(all_four("cpu", x, dy, win), fresh):
+            assert (again == first).all()

@@ -20,6 +20,7 @@ get_backend("cpu")
 tiles = pytest.importorskip("minicaffe.backend.cpu.tiles")
 transforms = pytest.importorskip("minicaffe.backend.cpu.transforms")
 winograd = pytest.importorskip("minicaffe.backend.cpu.winograd")
+gradient = pytest.importorskip("minicaffe.backend.cpu.winograd_gradient")
 workspace = pytest.importorskip("minicaffe.backend.cpu.workspace")
 
 EDGES = sorted(transforms.POINTS)
@@ -59,7 +60,7 @@ class Case:
         dw, db = numpy.ones_like(self.w), numpy.ones_like(self.b)
         winograd.forward(memory, threads, self.x, self.w, self.b, y, self.window, self.group, None,
                          edge)
-        winograd.backward_weight(memory, threads, self.x, self.dy, dw, db, self.window, self.group,
+        gradient.backward_weight(memory, threads, self.x, self.dy, dw, db, self.window, self.group,
                                  edge)
         winograd.backward_data(memory, threads, self.dy, self.w, dx, self.window, self.group, edge)
         return y, dw, db, dx
@@ -101,8 +102,8 @@ def test_all_products(name, edge):
 @pytest.mark.parametrize("images, size", [(7, 8), (2, 21)])
 def test_blocks_begin_and_end_anywhere(monkeypatch, edge, images, size):
     monkeypatch.setattr(tiles, "BLOCK", 10)
-    monkeypatch.setattr(winograd, "BLOCK", 10)
-    monkeypatch.setattr(winograd, "_DEEP", 16)
+    monkeypatch.setattr(gradient, "BLOCK", 10)
+    monkeypatch.setattr(gradient, "_DEEP", 16)
     monkeypatch.setattr(winograd, "_PRODUCTS", 1)
     check(Case(images, 20, size, size, 70), edge, threads=3)
 
@@ -110,7 +111,7 @@ def test_blocks_begin_and_end_anywhere(monkeypatch, edge, images, size):
 @pytest.mark.parametrize("name", ["many images", "more channels than lanes", "groups"])
 def test_results_have_the_same_bits_for_any_number_of_threads(monkeypatch, name):
     monkeypatch.setattr(tiles, "_FEW", 1)
-    monkeypatch.setattr(winograd, "BLOCK", 8)
+    monkeypatch.setattr(gradient, "BLOCK", 8)
     alone = CASES[name].actual(3)
     for threads in (2, 3, 7):
         for one, several in zip(alone, CASES[name].actual(3, threads)):
@@ -142,7 +143,7 @@ def test_nothing_else_is_written_or_has_a_say():
     dw[...], db[...] = 1, 1
     memory = workspace.Workspace()
     winograd.forward(memory, 1, x, w, b, y, case.window, 1, None, 3)
-    winograd.backward_weight(memory, 1, x, dy, dw, db, case.window, 1, 3)
+    gradient.backward_weight(memory, 1, x, dy, dw, db, case.window, 1, 3)
     winograd.backward_data(memory, 1, dy, w, dx, case.window, 1, 3)
     for actual, wanted in zip((y, dw, db, dx), expected):
         assert (actual == wanted).all()
@@ -155,7 +156,7 @@ import ctypes, mmap, numpy
 from minicaffe.backend import get_backend
 from minicaffe.window import Window
 get_backend("cpu")
-from minicaffe.backend.cpu import winograd
+from minicaffe.backend.cpu import winograd, winograd_gradient
 from minicaffe.backend.cpu.workspace import Workspace
 
 def at_the_end(*shape):
@@ -173,7 +174,7 @@ for channels, outputs, size in (3, 5, 7), (17, 33, 6):
     x, w, b, y = (at_the_end(*shape) for shape in (
         (2, channels, size, size), (outputs, channels, 3, 3), (outputs,), (2, outputs, size, size)))
     winograd.forward(Workspace(), 1, x, w, b, y, window, 1, None, 3)
-    winograd.backward_weight(Workspace(), 1, x, y, w, b, window, 1, 3)
+    winograd_gradient.backward_weight(Workspace(), 1, x, y, w, b, window, 1, 3)
     winograd.backward_data(Workspace(), 1, y, w, x, window, 1, 3)
 """
 
@@ -191,7 +192,7 @@ def test_without_bias():
     with_bias = y.copy()
     winograd.forward(memory, 1, case.x, case.w, None, y, case.window, 1, None, 3)
     numpy.testing.assert_allclose(with_bias - y, case.b.reshape(-1, 1, 1) + 0 * y, atol=1e-5)
-    winograd.backward_weight(memory, 1, case.x, case.dy, dw, None, case.window, 1, 3)
+    gradient.backward_weight(memory, 1, case.x, case.dy, dw, None, case.window, 1, 3)
     numpy.testing.assert_array_equal(dw + 1, case.actual(3)[1])
 
 
@@ -231,7 +232,7 @@ def test_an_output_of_another_shape_is_refused_before_memory_is_overrun(product)
         elif product == "backward_data":
             winograd.backward_data(memory, 1, other, case.w, case.x, case.window, 1, 3)
         else:
-            winograd.backward_weight(memory, 1, case.x, other, case.w, case.b, case.window, 1, 3)
+            gradient.backward_weight(memory, 1, case.x, other, case.w, case.b, case.window, 1, 3)
     sizes = ((9, 7), (10, 7)) if product != "backward_data" else ((10, 7), (9, 7))
     assert str(caught.value) == (f"convolution: expected an output that fits into {sizes[0]} for "
                                  f"{case.window}, got {sizes[1]}.")

@@ -193,6 +193,17 @@ def test_no_gradient_goes_back_to_before_a_sequence_began(device):
     assert not dx[:3, 0].any() and dx[3:, 0].all() and dx[:, 1].all()
 
 
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("T, N, units", [(1, 1, 1), (1, 3, 1), (4, 1, 1), (4, 3, 1), (1, 1, 3)])
+def test_the_smallest_sequences_and_memories_pass(T, N, units, dtype, device):
+    net = OneLayerNet(layer(f"num_output: {units}"), {"x": numbers(T, N, 1), "cont": marks(T, N)},
+                      device=device, dtype=dtype)
+    weights = [blob.data.astype(float) for blob in net.params]
+    assert_close(net.forward()[0], from_zeros(numbers(T, N, 1), marks(T, N), *weights), 1e-5, "y")
+    assert net.backward([np.ones((T, N, units))])[0].shape == (T, N, 1)
+
+
 NET = """
 layer { name: "in" type: "Input" top: "x" top: "cont"
         input_param { shape { dim: 3 dim: 2 dim: 4 } shape { dim: 3 dim: 2 } } }
@@ -207,6 +218,15 @@ def net_of(text, phase=TRAIN, **options):
     net.blobs["x"].data[...] = numbers(3, 2, 4)
     net.blobs["cont"].data[...] = 1
     return net
+
+
+def test_a_file_of_weights_holds_no_states(tmp_path):
+    net, read = net_of(NET, TEST), net_of(NET, TEST)
+    first = net.forward()["y"].copy()
+    assert (net.forward()["y"] != first).any()  # it took up what the first pass left
+    net.save(tmp_path / "lstm.caffemodel")
+    read.copy_from(tmp_path / "lstm.caffemodel")
+    assert_same(read.forward()["y"], first, "y")
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -269,6 +289,17 @@ STATE = np.zeros((1, 2, H))
     (layer(), [X[0, 0], CONT],
      "ShapeError: LSTM 'l': expected a first bottom of 2 or more axes, got (4,). Hint: the first "
      "axis counts the steps, the second the sequences."),
+    (layer(), [X[:, :, :0], CONT],
+     "ShapeError: LSTM 'l': expected a first bottom of 1 or more numbers a step and sequence, got "
+     "(5, 2, 0)."),
+    (layer(), [X, CONT, np.zeros((2, 0))],
+     "ShapeError: LSTM 'l': expected a static bottom of 1 or more numbers a sequence, got (2, 0)."),
+    (layer(), [X, CONT[0]],
+     "ShapeError: LSTM 'l': expected a second bottom of shape (5, 2), got (2,). Hint: 0 where a "
+     "sequence begins, else 1."),
+    (layer(), [X, CONT, np.zeros(())],
+     "ShapeError: LSTM 'l': expected a static bottom for 2 sequences, got (). Hint: its first "
+     "axis counts them."),
     (layer(), [X, CONT.T],
      "ShapeError: LSTM 'l': expected a second bottom of shape (5, 2), got (2, 5). Hint: 0 where a "
      "sequence begins, else 1."),

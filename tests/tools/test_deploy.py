@@ -10,6 +10,7 @@ from minicaffe.proto import NetParameter, TransformationParameter
 from minicaffe.proto.text import parse_text
 from minicaffe.proto.upgrade import read_net
 from minicaffe.proto.wire import read_blob
+from minicaffe.tools import models
 from minicaffe.tools.deploy import deploy_net, write_deploy
 
 INPUT = """layer { name: "in" type: "Input" top: "data" top: "label"
@@ -270,3 +271,25 @@ def test_without_a_transform_that_of_the_net_holds(tmp_path):
     assert layer.transform_param == TransformationParameter(scale=2)
     layer = written(tmp_path, INPUT % "" + BODY)
     assert not layer.HasField("transform_param")
+
+
+def fields(message):
+    """The numbers by name of the fields of a message, and of the messages in it."""
+    for field, value in message.ListFields():
+        yield field.full_name, field.number
+        if field.message_type:
+            for part in value if hasattr(value, "add") else [value]:
+                yield from fields(part)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_real_caffe_knows_every_field_of_what_is_written_for_the_models(name, tmp_path):
+    net = models.load(name).net()
+    data = net.layer[0]
+    mean = numpy.zeros(data.input_param.shape[0].dim[1], "float32")
+    path = write_deploy(net, str(tmp_path / name), shape=data.input_param.shape[0].dim[1:],
+                        transform=Transform(data.transform_param, mean))
+    numbers = dict(fields(read_net(path)))
+    assert "caffe.LayerParameter.type" in numbers and max(numbers.values()) < 50001
+    if name == "resnet20":  # its pools round down, and the field of a fork does not say so
+        assert "caffe.PoolingParameter.round_mode" in numbers

@@ -13,7 +13,8 @@ from minicaffe.fillers import without_fillers
 from minicaffe.proto import NetParameter
 from minicaffe.proto.text import parse_text
 from minicaffe.tools import models
-from minicaffe.tools.summary import summarize, table, totals
+from minicaffe.tools.costs import summarize
+from minicaffe.tools.summary import table, totals
 
 SMALL = """name: "small"
 layer { name: "in" type: "Input" top: "data"

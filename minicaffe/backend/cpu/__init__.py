@@ -6,6 +6,8 @@ reference, by inheritance.  Results have the same bits for any number of threads
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 
 import numpy
@@ -24,15 +26,33 @@ except Exception as error:  # numba also fails on versions of NumPy that it does
 from . import direct, gemm, lstm, neighbours, pooling, rows
 from .algorithms import choose
 from .elementwise import Calls
+from .recording import Recording
+from .shares import spoil
 from .threads import get_num_threads, lock, set_num_threads, worth
 from .workspace import Workspace, zeros
 
 __all__ = ["CpuBackend", "get_num_threads", "set_num_threads"]
 
 _PRODUCT = 1 / 64  # nanoseconds for one product of a matrix multiplication, and its sum
+_NUMBER = 1 / 16  # nanoseconds to read one number of a matrix
 
 
-class CpuBackend(Backend):
+def _outside(primitive: Callable) -> Callable:
+    """A primitive of the reference, which no recording of compiled calls can hold."""
+    @functools.wraps(primitive)
+    def run(*arguments, **options):
+        spoil()
+        return primitive(*arguments, **options)
+
+    return run
+
+
+_Reference = type("_Reference", (Backend,), {
+    name: _outside(value) for name, value in vars(Backend).items()
+    if inspect.isfunction(value) and not name.startswith("_")})
+
+
+class CpuBackend(_Reference):
     """The compiled backend."""
 
     name = "cpu"
@@ -42,6 +62,17 @@ class CpuBackend(Backend):
         get_num_threads()  # a wrong MINICAFFE_THREADS shows now, not in the middle of a net
         self._workspace = Workspace()
         self._calls = Calls()
+
+    def record(self, function: Callable[[], object]) -> Callable[[], bool] | None:
+        with lock:
+            recording = Recording(function)
+        return recording.repeat if recording.is_complete else None
+
+    def copy(self, x, out) -> None:
+        if not all(_float32(a) and a.size and a.strides[1] == a.itemsize for a in (x, out)):
+            return super().copy(x, out)
+        with lock:
+            rows.copy(worth(x.size / 8), x, out)
 
     def map(self, function: Callable, out, *inputs) -> None:
         outs = out if isinstance(out, tuple) else (out,)
@@ -77,8 +108,8 @@ class CpuBackend(Backend):
         if not all(_float32(x) and x.size and min(x.strides) >= 0 for x in (a, b, out)):
             return super().matmul(a, b, out, accumulate)
         with lock:
-            gemm.matmul(self._workspace, worth(a.size * out.shape[1] * _PRODUCT), a, b, out,
-                        bool(accumulate))
+            time = max(a.size * out.shape[1] * _PRODUCT, (a.size + b.size) * _NUMBER)
+            gemm.matmul(self._workspace, worth(time), a, b, out, bool(accumulate))
 
     def softmax(self, x, y) -> None:
         if not _plain(x, y):

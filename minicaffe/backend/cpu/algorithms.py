@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ...window import Window
-from . import convolution, depthwise, weight_gradient, winograd
+from . import convolution, depthwise, weight_gradient, winograd, winograd_gradient
 
 
 class Algorithm(NamedTuple):
@@ -49,8 +49,8 @@ def choose(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, g
     panels = Algorithms(
         Algorithm("im2col", convolution.forward),
         Algorithm("im2col", weight_gradient.backward_weight),
-        Algorithm("im2col" if convolution.turns(window, x_shape[2:], spatial) else "col2im",
-                  convolution.backward_data))
+        Algorithm("im2col" if convolution.turns(window, x_shape[2:], spatial, w_shape[1])
+                  else "col2im", convolution.backward_data))
     if forced == "im2col":
         return panels
     return Algorithms(*(
@@ -64,5 +64,6 @@ _PRODUCTS = ("forward", "backward_weight", "backward_data")
 
 def _winograd(product: str) -> Algorithm:
     edge = winograd.EDGE
-    run = functools.partial(getattr(winograd, product), edge=edge)
+    module = winograd_gradient if product == "backward_weight" else winograd
+    run = functools.partial(getattr(module, product), edge=edge)
     return Algorithm(f"winograd {edge}x{edge}", run, (edge + 2)**2 / (9 * edge**2))

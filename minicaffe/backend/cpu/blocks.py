@@ -24,39 +24,6 @@ _LINE = 16  # floats in a cache line
 
 
 @intrinsic
-def copy_vectors(typing_context, source, source_at, offsets, first, end, target, target_at,
-                 stride, count):
-    """``target[i * stride:][:count] = source[offsets[first + i]:][:count]``, a vector at most, for
-    each i < end - first: a run of some rows of a column matrix.
-
-    A count of LANES or more writes whole vectors.
-    """
-    def generate(context, builder, signature, args):
-        _, source_at, _, first, end, _, target_at, stride, count = args
-        source = pointer(context, builder, signature.args[0], args[0], source_at)
-        offsets = pointer(context, builder, signature.args[2], args[2], first)
-        target = pointer(context, builder, signature.args[5], args[5], target_at)
-        mask = first_lanes(builder, count)
-        rows = builder.sub(end, first)
-        whole = builder.icmp_signed(">=", count, integer(LANES))
-        with builder.if_else(whole) as cases:
-            for case, some in zip(cases, (None, mask)):
-                with case, cgutils.for_range(builder, rows) as loop:
-                    offset = builder.load(builder.gep(offsets, [loop.index]))
-                    there = as_vector(builder, builder.gep(source, [offset]))
-                    here = as_vector(builder, builder.gep(
-                        target, [builder.mul(loop.index, stride)]))
-                    if some is None:
-                        builder.store(builder.load(there, align=4), here, align=4)
-                    else:
-                        store_some(builder, load_some(builder, there, some), here, some)
-        return context.get_dummy_value()
-
-    given = [source, source_at, offsets, first, end, target, target_at, stride, count]
-    return types.void(*given), generate
-
-
-@intrinsic
 def copy_vector(typing_context, source, source_at, target, target_at, count):
     """``target[:count] = source[:count]``, at most a vector."""
     def generate(context, builder, signature, args):

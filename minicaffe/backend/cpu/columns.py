@@ -2,56 +2,86 @@
 
 from __future__ import annotations
 
-from .blocks import add_vector, copy_vector, copy_vectors
-from .jit import compiled
+import numpy
+
+from .blocks import add_vector, clear_floats, copy_vector
+from .jit import inner
 from .llvm import COLUMNS, LANES
+from .runs import copy_every, copy_runs, weave
+
+# Written as plain numbers, numba would compile what is called with them anew for each.
+_0, _1, _COLUMNS = numpy.int64(0), numpy.int64(1), numpy.int64(COLUMNS)
 
 
-@compiled
+@inner
 def copy_in(x, x_at, t, image, at):
-    """Copy an image into the middle of its padding."""
-    for row in range(len(t.line)):
-        source, target = x_at + row * t.width, at + t.line[row]
-        if t.step == 1:
-            for i in range(0, t.width, LANES):
-                copy_vector(x, source + i, image, target + t.pad + i, t.width - i)
-        else:
-            for i in range(t.width):
-                place = i + t.pad
-                image[target + place % t.step * t.phase + place // t.step] = x[source + i]
+    """Copy an image into the middle of its padding, but for what no window meets."""
+    if t.step == 1:
+        for row in range(len(t.line)):
+            if t.line[row] >= 0:
+                for i in range(0, t.width, LANES):
+                    copy_vector(x, x_at + row * t.width + i,
+                                image, at + t.line[row] + t.pad + i, t.width - i)
+        return
+    for first in range(min(t.step, t.width)):
+        phase, place = (first + t.pad) % t.step, (first + t.pad) // t.step
+        if phase < t.phases:
+            count, target = (t.width - first + t.step - 1) // t.step, phase * t.phase + place
+            for row in range(len(t.line)):
+                if t.line[row] >= 0:
+                    copy_every(x, x_at + row * t.width + first, t.step,
+                               image, at + t.line[row] + target, count)
 
 
-@compiled
+@inner
 def copy_out(image, at, t, x, x_at):
-    """Copy the middle of a padded image out."""
+    """Copy the middle of a padded image out; zeros to what no window meets."""
+    even, odd = _place(t, _0), _place(t, _1)
     for row in range(len(t.line)):
         source, target = at + t.line[row], x_at + row * t.width
-        if t.step == 1:
+        if t.line[row] < 0:
+            clear_floats(x, target, t.width)
+        elif t.step == 1:
             for i in range(0, t.width, LANES):
                 copy_vector(image, source + t.pad + i, x, target + i, t.width - i)
+        elif t.step == 2:
+            for i in range(0, t.width, 2 * LANES):
+                weave(image, source + even + i // 2, source + odd + i // 2, x, target + i,
+                      t.width - i)
         else:
-            for i in range(t.width):
-                place = i + t.pad
-                x[target + i] = image[source + place % t.step * t.phase + place // t.step]
+            for first in range(min(t.step, t.width)):
+                there, here = numpy.uint64(source + _place(t, first)), numpy.uint64(target + first)
+                step = numpy.uint64(t.step)
+                for i in range(numpy.uint64((t.width - first + t.step - 1) // t.step)):
+                    x[here + i * step] = image[there + i]
 
 
-@compiled
+@inner
+def _place(t, i):
+    """Where element i of a row lies, from where the row starts in the padded image."""
+    return (i + t.pad) % t.step * t.phase + (i + t.pad) // t.step
+
+
+@inner
 def im2col(image, at, t, panel, first, end, columns, columns_at):
-    """Rows first to end of one panel of the column matrix.
+    """Rows first to end of one panel of the column matrix."""
+    for vector in range(2 * panel, min(2 * panel + 2, len(t.first) - 1)):
+        copy_runs(image, at, t.tap, first, end, columns, columns_at + vector % 2 * LANES, _COLUMNS,
+                  t.source, t.lane, t.first[vector], t.first[vector + 1] - t.first[vector])
 
-    A run is copied as a whole vector where that fits; the next run mends its end.
+
+@inner
+def col2im(result, at, size, t, first, end, first_row, rows, image, image_at):
+    """Add rows first to end of dcol, ``size`` floats each of some rows of pixels, to where im2col
+    would copy them from.
+
+    Vectors that follow each other must not overlap in the image: to read what has not quite been
+    written yet takes long.  So rows of pixels begin with a vector of their own, and those of the
+    image lie ``apart``.
     """
-    for run in range(t.first[panel], t.first[panel + 1]):
-        target = t.target[run]
-        copy_vectors(image, at + t.source[run], t.tap, first, end, columns, columns_at + target,
-                     COLUMNS, t.length[run] if target + LANES > COLUMNS else LANES)
-
-
-@compiled
-def col2im(result, at, k_first, k_end, t, panel, image, image_at):
-    """Add a block of rows of one panel of dcol to where im2col copied them from."""
-    for k in range(k_first, k_end):
-        source, target = at + (k - k_first) * COLUMNS, image_at + t.tap[k]
-        for run in range(t.first[panel], t.first[panel + 1]):
-            add_vector(result, source + t.target[run], image, target + t.source[run],
-                       t.length[run])
+    for k in range(first, end):
+        for row in range(rows):
+            source = at + (k - first) * size + row * t.across
+            target = image_at + t.tap[k] + t.pixel[(first_row + row) * t.across]
+            for i in range(0, t.across, LANES):
+                add_vector(result, source + i, image, target + i, t.across - i)

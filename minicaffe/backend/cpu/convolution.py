@@ -14,15 +14,20 @@ from ...window import Window
 from .blocks import clear_floats
 from .columns import col2im, copy_in, copy_out, im2col
 from .gemm import DEPTH, multiply, pack
-from .llvm import COLUMNS, LANES, TALL
+from .llvm import COLUMNS, LANES, ROWS, TALL
 from .packing import Matrix, packed
 from .shares import shared
 from .tables import tables
 from .workspace import Workspace, strided, zeros
 
 _WIDTH = 8  # panels that share what is read of the weights
+_ROWS = 64  # of dcol at a time
 _REUSE = 512  # output pixels from which it pays to pack the weights
-_LARGER = 1.4  # dx than dy, in pixels, from which col2im is less work than products of padding
+_LARGER = 1.3  # products of padding, and of rows of no channel, than others: then col2im is faster
+
+# Written as plain numbers, numba would compile what is called with them anew for each.
+_0, _1, _LANES = numpy.int64(0), numpy.int64(1), numpy.int64(LANES)
+_NO, _SAME = numpy.bool_(0), numpy.float32(1)
 
 
 @shared
@@ -32,7 +37,7 @@ def _forward(part, parts, images, group, outputs, x, w, w_size, row, col, bias, 
 
     direct: take the vectors where they lie in the padded image, instead of copying them to panels.
     """
-    panels = len(t.vector) // 2 if direct else len(t.first) - 1
+    panels = (len(t.vector) if direct else len(t.first)) // 2
     across = (panels + width - 1) // width
     source, at, columns_at = padded, part * t.image, part * columns_size
     input_size = len(t.line) * t.width
@@ -53,12 +58,12 @@ def _forward(part, parts, images, group, outputs, x, w, w_size, row, col, bias, 
             bias_at, last = g * outputs if k == 0 else -1, slope != 1 and end == t.depth
             if t.pointwise:
                 pack(min(width * COLUMNS, t.pixels - first * COLUMNS), end - k, x,
-                     image * input_size + k * t.pixels + first * COLUMNS, t.pixels, 1,
+                     image * input_size + k * t.pixels + first * COLUMNS, t.pixels, _1,
                      columns, columns_at)
             for panel in range(first, min(first + width, panels)):
                 if direct:
                     l, r = t.vector[2 * panel], t.vector[2 * panel + 1]
-                    multiply(outputs, end - k, w, g * w_size, row, 0, col, k,
+                    multiply(outputs, end - k, w, g * w_size, row, _0, col, k,
                              source, at + l[0], at + r[0], t.tap, k, bias, bias_at, last, slope,
                              y, y_at, t.pixels, l[1], l[2], r[1], r[2])
                     continue
@@ -68,8 +73,8 @@ def _forward(part, parts, images, group, outputs, x, w, w_size, row, col, bias, 
                 else:
                     im2col(source, at, t, panel, k, end, columns, place)
                 pixel, rest = panel * COLUMNS, t.pixels - panel * COLUMNS
-                multiply(outputs, end - k, w, g * w_size, row, 0, col, k,
-                         columns, place, place + LANES, line, 0, bias, bias_at, last, slope,
+                multiply(outputs, end - k, w, g * w_size, row, _0, col, k,
+                         columns, place, place + LANES, line, _0, bias, bias_at, last, slope,
                          y, y_at, t.pixels, pixel, rest, pixel + LANES, max(0, rest - LANES))
 
 
@@ -92,7 +97,7 @@ def _convolve(workspace: Workspace, threads: int, x, weights: Matrix, b, y, grou
     outputs, images = y.shape[1] // group, len(x) * group
     deep = t.depth if t.depth <= 1.25 * DEPTH else -(-t.depth // -(-t.depth // DEPTH))
     direct = not t.pointwise and outputs <= 48 and t.pixels > 0.9 * len(t.vector) * LANES
-    panels = len(t.vector) // 2 if direct else len(t.first) - 1
+    panels = (len(t.vector) if direct else len(t.first)) // 2
     width = max(1, min(_WIDTH, panels, images * panels // (4 * threads)))
     columns = 0 if direct else deep * COLUMNS * (width if t.pointwise else 1) + LANES
     _forward(threads, images, group, outputs, x.reshape(-1), *weights,
@@ -110,16 +115,20 @@ def _turned(window: Window) -> Window:
     return Window(window.kernel, window.stride, pad, window.dilation)
 
 
-def turns(window: Window, spatial: tuple[int, ...], output: tuple[int, ...]) -> bool:
-    """Whether dx is a convolution of dy, and that is less work than col2im."""
+def turns(window: Window, spatial: tuple[int, ...], output: tuple[int, ...],
+          channels: int = ROWS) -> bool:
+    """Whether dx, of so many channels in a group, is a convolution of dy, and that is less work
+    than col2im.  A convolution computes half a tile of rows even for one channel."""
+    half = (ROWS + 1) // 2
+    rows = -(-channels // half) * half
     return (all(step == 1 for step in window.stride) and min(_turned(window).pad) >= 0
-            and math.prod(spatial) <= _LARGER * math.prod(output))
+            and rows * math.prod(spatial) <= _LARGER * channels * math.prod(output))
 
 
 def backward_data(workspace: Workspace, threads: int, dy, w, dx, window, group: int) -> None:
     """``dx = col2im(W.T @ dy)``; at stride 1 that is a convolution of dy, by the filters turned
     round."""
-    if not turns(window, dx.shape[2:], dy.shape[2:]):
+    if not turns(window, dx.shape[2:], dy.shape[2:], w.shape[1]):
         return _scatter(workspace, threads, dy, w, dx, window, group)
     outputs, channels, taps = w.shape[0] // group, w.shape[1], w[0, 0].size
     t = tables(_turned(window), outputs, dy.shape[2:], dx.shape[2:])
@@ -130,33 +139,38 @@ def backward_data(workspace: Workspace, threads: int, dy, w, dx, window, group: 
 
 @shared
 def _scattered(part, parts, images, group, outputs, dy, w, w_size, row, col, dx, t, line, zero,
-               padded, panels, results):
-    """One thread's share: some images."""
-    at, panel_at, result_at = part * t.image, part * outputs * COLUMNS, part * DEPTH * COLUMNS
+               rows, deep, size, padded, panels, results):
+    """One thread's share: some images; ``rows`` rows of pixels and ``deep`` rows of dcol, of
+    ``size`` floats, at a time."""
+    at, panel_at, result_at = part * t.image, part * (outputs * size + LANES), part * deep * size
     for image in range(part, images, parts):
         clear_floats(padded, at, t.image)
-        for panel in range(len(t.first) - 1):
-            first = panel * COLUMNS
-            count = min(COLUMNS, t.pixels - first)
-            pack(count, outputs, dy, image * outputs * t.pixels + first, t.pixels, 1,
+        for first in range(0, t.pixels // t.across, rows):
+            pixel = first * t.across
+            count = min(rows * t.across, t.pixels - pixel)
+            pack(count, outputs, dy, image * outputs * t.pixels + pixel, t.pixels, _1,
                  panels, panel_at)
-            for k in range(0, t.depth, DEPTH):
-                end = min(k + DEPTH, t.depth)
-                multiply(end - k, outputs, w, image % group * w_size, row, k, col, 0,
-                         panels, panel_at, panel_at + LANES, line, 0, zero, 0, False,
-                         numpy.float32(1), results, result_at, COLUMNS,
-                         0, LANES, LANES, max(0, count - LANES))
-                col2im(results, result_at, k, end, t, panel, padded, at)
+            for k in range(0, t.depth, deep):
+                end = min(k + deep, t.depth)
+                for j in range(0, count, COLUMNS):
+                    place = panel_at + j * outputs
+                    multiply(end - k, outputs, w, image % group * w_size, row, k, col, _0,
+                             panels, place, place + LANES, line, _0, zero, _0, _NO, _SAME,
+                             results, result_at + j, size,
+                             _0, _LANES, _LANES, max(_0, min(_LANES, count - j - LANES)))
+                col2im(results, result_at, size, t, k, end, first, count // t.across, padded, at)
         copy_out(padded, at, t, dx, image * len(t.line) * t.width)
 
 
 def _scatter(workspace: Workspace, threads: int, dy, w, dx, window, group: int) -> None:
-    """``dx = col2im(W.T @ dy)``, panel by panel."""
-    t = tables(window, w.shape[1], dx.shape[2:], dy.shape[2:])
-    outputs = w.shape[0] // group
+    """``dx = col2im(W.T @ dy)``, block by block."""
+    t = tables(window, w.shape[1], dx.shape[2:], dy.shape[2:], LANES)
+    outputs, deep = w.shape[0] // group, min(t.depth, _ROWS)
+    rows = min(t.pixels // t.across, -(-_WIDTH * COLUMNS // t.across))
+    size = -(-rows * t.across // COLUMNS) * COLUMNS
     _scattered(threads, dx.shape[0] * group, group, outputs, dy.reshape(-1), w.reshape(-1),
                outputs * t.depth, strided(t.depth, 1, TALL), strided(outputs, t.depth),
-               dx.reshape(-1), t, strided(outputs, COLUMNS), zeros(DEPTH),
+               dx.reshape(-1), t, strided(outputs, COLUMNS), zeros(deep), rows, deep, size,
                workspace.floats("padded", threads * t.image),
-               workspace.floats("panel", threads * (outputs * COLUMNS + LANES)),
-               workspace.floats("result", threads * DEPTH * COLUMNS))
+               workspace.floats("panel", threads * (outputs * size + LANES)),
+               workspace.floats("result", threads * deep * size + LANES))

@@ -23,7 +23,7 @@ from numpy import float32
 from ...errors import ShapeError
 from ...window import Window
 from .blocks import clear_floats, fetch
-from .jit import compiled
+from .jit import inner
 from .llvm import LANES
 from .recent import recent
 from .shares import shared
@@ -39,7 +39,7 @@ from .taps import (
 from .workspace import Workspace, aligned, strided, zeros
 
 _AHEAD = 2048  # floats from what is copied to what is fetched
-_inlined = compiled(forceinline=True)  # a call would take time to hand over all the places
+_inlined = inner(forceinline=True)  # a call would take time to hand over all the places
 
 
 class Places(NamedTuple):
@@ -198,7 +198,7 @@ def _weight(part, parts, batch, channels, outputs, x, dy, dw, db, p, images, gra
             _add_lanes(sums, sums_at + k * total, c * outputs + k, len(p.tap), dw, db)
 
 
-@compiled
+@inner
 def _add_lanes(sums, at, o, taps, dw, db):
     """Add the sums of output o to dw and, if there is one, db."""
     for k in range(taps + 1):

@@ -17,7 +17,7 @@ from numba.core.untyped_passes import IRProcessing
 
 from ... import elementwise
 from . import transcendental
-from .jit import compiled
+from .jit import inner
 
 # Nanoseconds for one element on one thread: of a formula that only waits for memory, and of what
 # takes longer, measured on an AMD Zen 5 with vectors of 512 bits.
@@ -105,8 +105,8 @@ def scalar(function: Callable):
     if key not in _scalars:
         _scalars[key] = (
             function if not isinstance(function, FunctionType)  # numba knows it
-            else compiled(function, cache=False, pipeline_class=_FormulaCompiler, fastmath=False,
-                          forceinline=True))
+            else inner(function, cache=False, pipeline_class=_FormulaCompiler, fastmath=False,
+                       forceinline=True))
     return _scalars[key]
 
 

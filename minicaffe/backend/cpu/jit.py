@@ -23,7 +23,7 @@ from pathlib import Path
 import llvmlite
 import llvmlite.binding
 import numba
-from numba.core import event
+from numba.core import event, types
 
 log = logging.getLogger("minicaffe")
 
@@ -47,7 +47,33 @@ def compiled(function: Callable | None = None, *, cache: bool = True, **options)
                           **options)(function)
     if folder is not None:
         _forgive(made._cache, folder)
+    _forget_literals(made)
     return made
+
+
+def inner(function: Callable | None = None, **options):
+    """``compiled``, for a function that only compiled code calls.
+
+    No way in from Python is made for it, which would take as long to compile as the rest.
+    """
+    if function is None:
+        return functools.partial(inner, **options)
+    made = compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+
+    def refuse(*arguments, **named):
+        raise TypeError(f"{function.__qualname__} is for calls from compiled code: it has no way "
+                        "in from Python")
+
+    made._insert = lambda *way_in: None  # numba would call an address that is null
+    made._compile_for_args = refuse
+    return made
+
+
+def _forget_literals(made) -> None:
+    """Compile a function once, not anew for each number that stands in a call of it."""
+    template = made.get_call_template
+    made.get_call_template = lambda arguments, named: template(
+        tuple([types.unliteral(kind) for kind in arguments]), named)
 
 
 def _forgive(cache, folder: Path) -> None:

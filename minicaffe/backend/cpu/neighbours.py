@@ -7,7 +7,7 @@ import math
 import numpy
 from numpy import float32, int32, uint64
 
-from .jit import compiled
+from .jit import inner
 from .recent import recent
 from .shares import shared
 from .workspace import aligned
@@ -15,7 +15,7 @@ from .workspace import aligned
 _PIECE = 1024  # elements that stay in the nearest cache while all of a window are added
 
 
-@compiled
+@inner
 def _add(source, begin, target, at, count, adds):
     """``target[at:at + count]`` = or += ``source[begin:begin + count]``; indices are unsigned, as
     signed ones may count from the end, and loops over such are slow."""
@@ -28,7 +28,7 @@ def _add(source, begin, target, at, count, adds):
             target[at + i] = source[begin + i]
 
 
-@compiled
+@inner
 def _add_all(source, begin, apart, steps, target, at, count):
     """``target[at:at + count]`` = the sum of ``source[begin + step * apart:]`` over the steps.
 

@@ -8,12 +8,13 @@ on both sides.  That takes kernel_h + kernel_w steps instead of kernel_h * kerne
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy
 from numpy import float32, int32, uint64
 
 from .blocks import clear_floats
-from .jit import compiled
+from .jit import inner
 from .llvm import LANES
 from .recent import recent
 from .shares import shared
@@ -28,17 +29,15 @@ from .vectors import (
     store_every,
     where,
 )
-from .workspace import Workspace, aligned
+from .workspace import aligned
 
 _ROWS = 8  # in one step before the next reads them: who reads what was just written has to wait
 _AHEAD = 1024  # floats: how early to fetch, as no processor foresees that rows are read thrice
 _CLEARED = 4096  # floats: small planes are set to zero together
 _LOWEST, _ZERO = float32(-numpy.inf), float32(0)
 
-_workspace = Workspace()
 
-
-@compiled
+@inner
 def _inside(i, size, kernel, stride, pad):
     """Along one axis: where window i begins and ends in the data, without the padding."""
     first = i * stride - pad
@@ -47,7 +46,7 @@ def _inside(i, size, kernel, stride, pad):
 
 # ----------------------------------------------------------------------------------------- max
 
-@compiled(inline="always")
+@inner(inline="always")
 def _largest_down(x, plane, width, first, last, values, places, row):
     """Of each column: the largest of rows ``first`` to ``last``, and its place in the plane."""
     for c in range(0, width, LANES):
@@ -62,7 +61,7 @@ def _largest_down(x, plane, width, first, last, values, places, row):
         store(place, places, row + c, LANES)
 
 
-@compiled(inline="always")
+@inner(inline="always")
 def _largest_along(values, places, row, kernel, stride, y, mask, at, count):
     """The largest of each window of columns; of equal ones that of the first place."""
     for j in range(0, count, LANES):
@@ -77,11 +76,10 @@ def _largest_along(values, places, row, kernel, stride, y, mask, at, count):
 
 
 @shared
-def _max(part, parts, x, y, mask, size, output, kernel, stride, pad, values, places):
+def _max(part, parts, x, y, mask, kernel, stride, pad, values, places):
     """values, places: for each part _ROWS rows, whose padding holds what is never the largest."""
     values, places, room = values[part], places[part], values.shape[1] // _ROWS
-    (height, width), (rows, columns) = size, output
-    planes = y.size // (rows * columns)
+    (planes, height, width), (rows, columns) = (x.shape[0] * x.shape[1], *x.shape[2:]), y.shape[2:]
     for plane in range(planes * part // parts, planes * (part + 1) // parts):
         for top in range(0, rows, _ROWS):
             bottom = min(top + _ROWS, rows)
@@ -110,7 +108,7 @@ def _max_backward(part, parts, dy, mask, dx, area, windows):
 
 # ------------------------------------------------------------------------------------- average
 
-@compiled(inline="always")
+@inner(inline="always")
 def _sums_down(x, plane, width, first, last, sums, row):
     """The sum of each column's rows ``first`` to ``last``."""
     for c in range(0, width, LANES):
@@ -121,7 +119,7 @@ def _sums_down(x, plane, width, first, last, sums, row):
         store(total, sums, row + c, LANES)
 
 
-@compiled(inline="always")
+@inner(inline="always")
 def _averages_along(sums, row, kernel, stride, height, widths, y, at, count):
     """The sum of each window of columns over the window's area."""
     for j in range(0, count, LANES):
@@ -150,7 +148,7 @@ def _average(part, parts, x, y, size, output, kernel, stride, pad, heights, widt
                                 widths, y, (plane * rows + i) * columns, columns)
 
 
-@compiled(inline="always")
+@inner(inline="always")
 def _shares_along(dy, at, count, height, widths, shares, last, stride):
     """dy / area of each window, where its last column lies."""
     for j in range(0, count, LANES):
@@ -158,7 +156,7 @@ def _shares_along(dy, at, count, height, widths, shares, last, stride):
         store_every(load(dy, at + j, count - j, _ZERO) / area, shares, last + j * stride, stride)
 
 
-@compiled(inline="always")
+@inner(inline="always")
 def _add_up(shares, row, kernel, dx, plane, width, first, last):
     """Add to each column, in rows ``first`` to ``last``, the shares of the windows over it."""
     for c in range(0, width, LANES):
@@ -212,12 +210,10 @@ def _mean_backward(part, parts, dy, dx, area):
 
 def max_forward(threads: int, x, y, mask, window) -> None:
     """The largest element of each window; of equal ones the first, row by row."""
-    size, output = x.shape[2:], y.shape[2:]
-    values, places = _rows(2, threads, size, output, window)
-    places = places.view(int32)
-    values[...], places[...] = _LOWEST, -1
-    _max(threads, x.reshape(-1), y.reshape(-1), mask.reshape(-1), size, output,
-         window.kernel, window.stride, window.pad, values, places)
+    kernel, stride, pad = window.kernel, window.stride, window.pad
+    rows = _rows("largest", -numpy.inf, threads, x.shape[3], y.shape[3], kernel[1], stride[1],
+                 pad[1])
+    _max(threads, x, y, mask, kernel, stride, pad, rows.values, rows.places)
 
 
 def max_backward(threads: int, dy, mask, dx) -> None:
@@ -244,18 +240,30 @@ def _averages(whole, general, threads, source, target, size, output, window) -> 
         return whole(threads, source, target, math.prod(size))
     heights, widths = (_extents(*sides) for sides in zip(
         size, output, window.kernel, window.stride, window.pad))
-    rows, = _rows(1, threads, size, output, window)
-    rows[...] = 0
+    rows = _rows(general.__name__, 0, threads, size[1], output[1], window.kernel[1],
+                 window.stride[1], window.pad[1])
     general(threads, source, target, size, output, window.kernel, window.stride, window.pad,
-            heights, widths, rows)
+            heights, widths, rows.values)
 
 
-def _rows(count: int, threads: int, size, output, window) -> numpy.ndarray:
-    """Scratch memory: (count, threads, _ROWS rows with room for the padding and whole vectors)."""
-    kernel, stride, pad = window.kernel[1], window.stride[1], window.pad[1]
-    reach = max(pad + size[1], (output[1] + LANES) * stride)
-    shape = count, threads, _ROWS * aligned(kernel + reach + 2 * LANES)
-    return _workspace.floats("rows", math.prod(shape))[:math.prod(shape)].reshape(shape)
+class _Rows(NamedTuple):
+    """Scratch memory: (threads, _ROWS rows with room for the padding and whole vectors)."""
+
+    values: numpy.ndarray
+    places: numpy.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes + self.places.nbytes
+
+
+@recent
+def _rows(use: str, padding: float, threads: int, width: int, columns: int, kernel: int,
+          stride: int, pad: int) -> _Rows:
+    """The same for each call of equal sizes, as nobody writes to what lies beside a row."""
+    reach = max(pad + width, (columns + LANES) * stride)
+    shape = threads, _ROWS * aligned(kernel + reach + 2 * LANES)
+    return _Rows(numpy.full(shape, padding, float32), numpy.full(shape, -1, int32))
 
 
 @recent

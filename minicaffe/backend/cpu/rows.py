@@ -1,4 +1,5 @@
-"""Softmax and random numbers, compiled: rows, or runs of elements, are shared out to threads."""
+"""Softmax, copies and random numbers, compiled: rows, or runs of elements, are shared out to
+threads."""
 
 from __future__ import annotations
 
@@ -69,6 +70,31 @@ def _across(part, parts, x, y, channels, inner):
             begin = uint64(start + c * inner)
             for i in range(count):
                 y[begin + i] /= total[i]
+
+
+def copy(threads: int, x, out) -> None:
+    """``out = x``: matrices of one shape; a row's elements lie side by side."""
+    _copy(threads, *_lines(x), *_lines(out), *x.shape)
+
+
+def _lines(matrix) -> tuple[numpy.ndarray, int]:
+    """A matrix as a flat array, and how far its rows are apart."""
+    apart = matrix.strides[0] // matrix.itemsize
+    if matrix.flags.c_contiguous:
+        return matrix.reshape(-1), matrix.shape[1]
+    size = (matrix.shape[0] - 1) * apart + matrix.shape[1]
+    return numpy.lib.stride_tricks.as_strided(matrix, (size,), (matrix.itemsize,)), apart
+
+
+@shared
+def _copy(part, parts, x, x_stride, out, out_stride, count, length):
+    pieces = (length + _PIECE - 1) // _PIECE
+    units = count * pieces
+    for unit in range(units * part // parts, units * (part + 1) // parts):
+        row, first = unit // pieces, unit % pieces * _PIECE
+        source, target = uint64(row * x_stride + first), uint64(row * out_stride + first)
+        for i in range(uint64(min(_PIECE, length - first))):
+            out[target + i] = x[source + i]
 
 
 @shared

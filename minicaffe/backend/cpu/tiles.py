@@ -14,7 +14,7 @@ import numpy
 from ...errors import ShapeError
 from ...window import Window
 from .blocks import collect_block, spread_block
-from .jit import compiled
+from .jit import inner
 from .llvm import LANES
 from .recent import recent
 
@@ -109,7 +109,7 @@ def apart(size: int) -> int:
 
 # -------------------------------------------------------------------------------- there and back
 
-@compiled
+@inner
 def _part_of(p, t, row, end):
     """(image, pixels from, to, rows of tiles to): what the tile rows from ``row`` on reach of the
     image that it lies in."""
@@ -120,7 +120,7 @@ def _part_of(p, t, row, end):
     return image, top * p.width, bottom * p.width, last
 
 
-@compiled
+@inner
 def spread(x, x_at, channels, total, p, t, first, end, planes, at):
     """Copy up to LANES of ``total`` channels into planes, one for each image, as far as the tile
     rows first to end reach."""
@@ -133,7 +133,7 @@ def spread(x, x_at, channels, total, p, t, first, end, planes, at):
         at += p.size
 
 
-@compiled
+@inner
 def collect(planes, at, p, t, first, end, y, y_at, channels, total):
     """Copy up to LANES of ``total`` channels of the tile rows first to end out of planes."""
     size, row = p.height * p.width, first
@@ -145,7 +145,7 @@ def collect(planes, at, p, t, first, end, y, y_at, channels, total):
         at += p.size
 
 
-@compiled
+@inner
 def place_of(p, t, first, row):
     """Where the first tile of a row lies in planes whose first is that of the row ``first``."""
     image = row // t.rows

@@ -20,7 +20,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy import float32, float64, int32, int64
 
-from .jit import compiled
+from .jit import inner
 
 _SAME_SIZE = {types.float32: types.int32, types.int32: types.float32,
               types.float64: types.int64, types.int64: types.float64}
@@ -76,8 +76,8 @@ def _fused(builder, a, b, c):
 
 
 # A loop that may change the order of its sums must not pass this on, as it does by default.
-_inlined = compiled(forceinline=True, fastmath=False)
-_part = compiled(inline="always", cache=False)  # a piece of others, never compiled alone
+_inlined = inner(forceinline=True, fastmath=False)
+_part = inner(inline="always", cache=False)  # a piece of others, never compiled alone
 
 _ZERO, _HALF, _ONE, _TWO = (float32(value) for value in (0, 0.5, 1, 2))
 _NORMAL = float32(2.0**-126)  # what is smaller is subnormal

@@ -15,35 +15,23 @@ import math
 import numpy
 
 from ...window import Window
-from .blocks import add_lines, add_vector, clear_floats, fetch, transpose_block
-from .gemm import add_some, multiply
-from .jit import compiled
+from .blocks import clear_floats, fetch, transpose_block
+from .gemm import multiply
+from .jit import inner
 from .llvm import COLUMNS, LANES, TALL
+from .rows import copy
 from .shares import shared
-from .tiles import BLOCK, apart, collect, place_of, spread, tiles_of
-from .transforms import (
-    multiply_narrow,
-    transform_back,
-    transform_filters,
-    transform_gradients,
-    transform_patches,
-    transform_sums,
-)
+from .tiles import apart, collect, place_of, spread, tiles_of
+from .transforms import multiply_narrow, transform_back, transform_filters, transform_patches
 from .workspace import Workspace, aligned, strided, zeros
 
 EDGE = 3  # of tiles where nothing else is asked for
 _PRODUCTS = 1 << 16  # floats of products that are transformed back at a time
 _TERMS = {2: 128, 3: 64}  # of a sum, by edge, before it is added to the others: keeps digits
-_DEEP = 128  # channels whose weights' gradients are computed at a time
-_PARTS = 16  # of a weight gradient's work at least, if the batch can be cut that often
-_SUMS = 1 << 23  # floats that the sums over these parts take, unless one part needs more
-
-# Written as plain numbers, numba would compile ``multiply`` anew for each.
-_0, _LANES, _COLUMNS, _NO = numpy.int64(0), numpy.int64(LANES), numpy.int64(COLUMNS), numpy.bool_(0)
 
 
-@compiled
-def _patches(x, g, channel, channels, t, first, end, planes, at, v, v_at, step, v_size):
+@inner
+def patches(x, g, channel, channels, t, first, end, planes, at, v, v_at, step, v_size):
     """``v[t, tile, c]``: transforms of all patches of some rows of tiles; a tile's lie ``step``
     floats apart."""
     p = t.source
@@ -126,7 +114,7 @@ def _forward(part, parts, t, width, splits, deep, x, u, u_size, bias, slope, y, 
         first, end = block * t.step, min((block + 1) * t.step, t.images * t.rows)
         if unit // splits != held:
             held = unit // splits
-            _patches(x, g, _0, t.channels, t, first, end, planes, at, v, v_at, step, v_size)
+            patches(x, g, 0, t.channels, t, first, end, planes, at, v, v_at, step, v_size)
         stop = panels * (piece + 1) // splits
         for panel in range(panels * piece // splits, stop, width):
             last = min(panel + width, stop)
@@ -136,7 +124,7 @@ def _forward(part, parts, t, width, splits, deep, x, u, u_size, bias, slope, y, 
                   results, results_at, y)
 
 
-@compiled
+@inner
 def _multiply(t, g, first, end, panel, last, deep, v, v_at, v_size, row, col, u, u_size, line, zero,
               m, m_at, m_size):
     """``m[t, tile, j] = sum over k of v[t, tile, k] * u[g, t, k, j]`` for some panels of outputs;
@@ -155,12 +143,12 @@ def _multiply(t, g, first, end, panel, last, deep, v, v_at, v_size, row, col, u,
             for k in range(0, t.channels, deep):
                 place = u_at + k * COLUMNS
                 fetch(u, place + deep * COLUMNS, deep * COLUMNS)
-                multiply(tiles, min(deep, t.channels - k), v, v_at + element * v_size, row, _0,
-                         col, k, u, place, place + LANES, line, _0, zero, 0 if k == 0 else -1, _NO,
-                         numpy.float32(1), m, target, width, _0, _LANES, _LANES, right)
+                multiply(tiles, min(deep, t.channels - k), v, v_at + element * v_size, row, 0,
+                         col, k, u, place, place + LANES, line, 0, zero, 0 if k == 0 else -1, False,
+                         numpy.float32(1), m, target, width, 0, LANES, LANES, right)
 
 
-@compiled
+@inner
 def _back(t, g, first, end, panel, last, m, m_at, m_size, bias, slope, planes, at, y):
     """Transform the products back, add the bias and apply a ReLU, for some panels of outputs."""
     p, width = t.target, (last - panel) * COLUMNS
@@ -211,8 +199,10 @@ def _convolve(workspace: Workspace, threads: int, edge: int, x, w, strides: tupl
     width = max(1, min(panels, _PRODUCTS // (points * tiles * COLUMNS)))
     deep = _TERMS[edge]
     v_size, m_size = apart(tiles * step), apart(tiles * width * COLUMNS)
-    bias = workspace.floats("bias", y.shape[1] + LANES)
-    bias[:y.shape[1]] = 0 if b is None else b.reshape(-1)
+    bias = zeros(y.shape[1] + LANES)
+    if b is not None:  # whole vectors are read of it
+        bias = workspace.floats("bias", y.shape[1] + LANES)
+        copy(1, b.reshape(1, -1), bias[:y.shape[1]].reshape(1, -1))
     _forward(threads, t, width, splits, deep, x.reshape(-1), u, u_size, bias,
              numpy.float32(1 if slope is None else slope), y.reshape(-1), step,
              strided(tiles, step, TALL), strided(t.channels, 1), strided(deep, COLUMNS),
@@ -221,127 +211,3 @@ def _convolve(workspace: Workspace, threads: int, edge: int, x, w, strides: tupl
              workspace.floats("result", threads * t.held * t.target.size),
              workspace.floats("panel", threads * points * v_size), v_size,
              workspace.floats("products", threads * points * m_size), m_size)
-
-
-# -------------------------------------------------------------------------- gradient of the weights
-
-@compiled
-def _gradients(dy, g, t, first, end, planes, at, r, r_at, r_size, biases, bias_at):
-    """``r[t, panel, tile, j]``: transforms of the tiles of dy; and, unless bias_at < 0,
-    ``biases += dy``, summed over the tiles."""
-    p, tiles = t.target, (end - first) * t.across
-    for o in range(0, t.outputs, LANES):
-        spread(dy, (g * t.outputs + o) * p.height * p.width, min(LANES, t.outputs - o),
-                t.group * t.outputs, p, t, first, end, planes, at)
-        target = r_at + o // COLUMNS * tiles * COLUMNS + o % COLUMNS
-        for row in range(first, end):
-            source = at + place_of(p, t, first, row)
-            if bias_at >= 0:
-                add_lines(planes, source, t.edge**2 * t.across, biases, bias_at + o)
-            for _ in range(t.across):
-                transform_gradients(t, planes, source, p.line, LANES,
-                                    r, target, (t.edge + 2) * r_size, r_size)
-                source += t.edge * LANES
-                target += COLUMNS
-
-
-@shared
-def _weight(part, parts, t, pieces, deep, x, dy, step, row, col, line, zero, planes, v, v_size,
-            r, r_size, sums, sums_size, biases):
-    """One thread's share: for some pieces of the batch, the products of ``deep`` channels' patches
-    with all of dy."""
-    points, panels = (t.edge + 2) ** 2, (t.outputs + COLUMNS - 1) // COLUMNS
-    splits = (t.channels + deep - 1) // deep
-    blocks = (t.images * t.rows + t.step - 1) // t.step
-    at, v_at, r_at = (part * t.held * (t.source.size + t.target.size), part * points * v_size,
-                      part * points * r_size)
-    middle = at + t.held * t.source.size
-    clear_floats(planes, at, t.held * (t.source.size + t.target.size))
-    units = pieces * t.group * splits
-    for unit in range(units * part // parts, units * (part + 1) // parts):
-        piece, g, c = unit // (t.group * splits), unit // splits % t.group, unit % splits * deep
-        count, start = min(deep, t.channels - c), 0
-        bias_at = (piece * t.group + g) * panels * COLUMNS if c == 0 else -1
-        if c == 0:
-            clear_floats(biases, bias_at, panels * COLUMNS)
-        for block in range(blocks * piece // pieces, blocks * (piece + 1) // pieces):
-            first, end = block * t.step, min((block + 1) * t.step, t.images * t.rows)
-            tiles = (end - first) * t.across
-            _patches(x, g, c, count, t, first, end, planes, at, v, v_at, step, v_size)
-            _gradients(dy, g, t, first, end, planes, middle, r, r_at, r_size, biases, bias_at)
-            for element in range(points):
-                for panel in range(panels):
-                    right = max(0, min(COLUMNS, t.outputs - panel * COLUMNS) - LANES)
-                    place = r_at + element * r_size + panel * tiles * COLUMNS
-                    total = (unit * points + element) * sums_size + panel * count * COLUMNS
-                    multiply(count, tiles, v, v_at + element * v_size, row, _0, col, _0,
-                             r, place, place + LANES, line, _0, zero, start, _NO,
-                             numpy.float32(1), sums, total, _COLUMNS, _0, _LANES, _LANES, right)
-            start = -1
-
-
-@shared
-def _add_sums(part, parts, t, pieces, deep, sums, sums_size, biases, lines, dw, db):
-    """One thread's share of adding the pieces of the batch, in order, and to dw and db."""
-    points, panels = (t.edge + 2) ** 2, (t.outputs + COLUMNS - 1) // COLUMNS
-    splits, down = (t.channels + deep - 1) // deep, (t.channels + LANES - 1) // LANES
-    between, at = t.group * splits * points * sums_size, part * 10 * LANES * LANES
-    for unit in range(part, t.group * panels * down, parts):
-        g, panel, c = unit // (panels * down), unit // down % panels, unit % down * LANES
-        rows, count = min(LANES, t.channels - c), min(deep, t.channels - c // deep * deep)
-        place = ((g * splits + c // deep) * points * sums_size
-                 + (panel * count + c % deep) * COLUMNS)
-        for element in range(points):
-            start = place + element * sums_size
-            for piece in range(1, pieces):
-                for i in range(start, start + rows * COLUMNS, LANES):
-                    add_vector(sums, piece * between + i, sums, i, LANES)
-        o = panel * COLUMNS
-        for j in range(0, min(COLUMNS, t.outputs - o), LANES):
-            for k in range(rows):
-                transform_sums(t, sums, place + k * COLUMNS + j, (t.edge + 2) * sums_size,
-                               sums_size, lines, at + 9 * k * LANES, 3 * LANES, LANES)
-            _add_rows(lines, at, 9 * rows, min(LANES, t.outputs - o - j), dw,
-                      ((g * t.outputs + o + j) * t.channels + c) * 9, t.channels * 9)
-        if len(db) and c == 0:
-            for j in range(o, min(o + COLUMNS, t.outputs)):
-                for piece in range(pieces):
-                    db[g * t.outputs + j] += biases[(piece * t.group + g) * panels * COLUMNS + j]
-
-
-@compiled
-def _add_rows(lines, at, count, rows, out, out_at, stride):
-    """``out[i, k] += lines[k, i]`` for i < rows, k < count."""
-    block = at + 9 * LANES * LANES
-    for k in range(0, count, LANES):
-        transpose_block(lines, at + k * LANES, LANES, min(LANES, count - k), rows,
-                        lines, block, LANES)
-        for i in range(rows):
-            add_some(lines, block + i * LANES, out, out_at + i * stride + k, min(LANES, count - k))
-
-
-def backward_weight(workspace: Workspace, threads: int, x, dy, dw, db, window: Window,
-                    group: int, edge: int) -> None:
-    """``convolution.backward_weight``.  The shape fixes how the batch is cut into pieces."""
-    channels, outputs, points = dw.shape[1], len(dw) // group, (edge + 2)**2
-    panels, deep = -(-outputs // COLUMNS), min(channels, _DEEP)
-    units, step = group * -(-channels // deep), aligned(deep) + LANES
-    sums_size = apart(panels * deep * COLUMNS)
-    most = min(_PARTS // units, _SUMS // (units * points * sums_size),
-               -(-len(x) * dy[0, 0].size // (edge**2 * BLOCK)))
-    pieces = 1 << max(1, most).bit_length() - 1
-    t = tiles_of(edge, x.shape, dy.shape, window, group, points * (step + panels * COLUMNS),
-               pieces)
-    pieces, tiles = min(pieces, -(-t.images * t.rows // t.step)), t.step * t.across
-    v_size, r_size = apart(tiles * step), apart(panels * tiles * COLUMNS)
-    sums = workspace.floats("sums", pieces * units * points * sums_size)
-    biases = workspace.floats("bias", pieces * group * panels * COLUMNS)
-    _weight(threads, t, pieces, deep, x.reshape(-1), dy.reshape(-1), step,
-            strided(deep, 1, TALL), strided(tiles, step), strided(tiles, COLUMNS), zeros(deep),
-            workspace.floats("padded", threads * t.held * (t.source.size + t.target.size)),
-            workspace.floats("panel", threads * points * v_size), v_size,
-            workspace.floats("products", threads * points * r_size), r_size,
-            sums, sums_size, biases)
-    _add_sums(threads, t, pieces, deep, sums, sums_size, biases,
-              workspace.floats("block", threads * 10 * LANES * LANES), dw.reshape(-1),
-              zeros(0) if db is None else db.reshape(-1))

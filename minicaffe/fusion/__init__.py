@@ -1,0 +1,49 @@
+"""Groups of neighbouring layers that run as one, in fewer passes over their blobs.
+
+The layers behind a group's first work in place on its top.  A group leaves in every blob, and in
+every parameter's diff, what its layers would leave there one by one, up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .group import Group
+from .normalization import Normalization
+from .relu import ConvolutionReLU, SumReLU
+
+if TYPE_CHECKING:
+    from ..plan import Step
+
+KINDS = (Normalization, SumReLU, ConvolutionReLU)
+
+
+def groups(steps: Sequence[Step]) -> list[Group]:
+    """The groups among the layers of a net, each as long as can be; no layer is in two.
+
+    A backend says in ``fuses`` which types of layers it computes within the one before.
+    """
+    found: list[Group] = []
+    for step in steps:
+        if not found or step.index > found[-1].last:
+            group = _beginning_at(step, steps)
+            if group is not None:
+                found.append(group)
+    return found
+
+
+def _beginning_at(step: Step, steps: Sequence[Step]) -> Group | None:
+    """The longest group that begins with this one of the steps."""
+    behind = 0
+    for following in steps[step.index + 1:]:
+        if (following.layer.type not in step.layer.backend.fuses
+                or not following.bottom == step.top == following.top):
+            break
+        behind += 1
+    for length in range(1 + behind, 1, -1):
+        members = steps[step.index:step.index + length]
+        for kind in KINDS:
+            if kind.takes(members):
+                return kind(members)
+    return None
