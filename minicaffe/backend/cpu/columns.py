@@ -9,9 +9,6 @@ from .jit import inner
 from .llvm import COLUMNS, LANES
 from .runs import copy_every, copy_runs, weave
 
-# Written as plain numbers, numba would compile what is called with them anew for each.
-_0, _1, _COLUMNS = numpy.int64(0), numpy.int64(1), numpy.int64(COLUMNS)
-
 
 @inner
 def copy_in(x, x_at, t, image, at):
@@ -36,7 +33,7 @@ def copy_in(x, x_at, t, image, at):
 @inner
 def copy_out(image, at, t, x, x_at):
     """Copy the middle of a padded image out; zeros to what no window meets."""
-    even, odd = _place(t, _0), _place(t, _1)
+    even, odd = _place(t, 0), _place(t, 1)
     for row in range(len(t.line)):
         source, target = at + t.line[row], x_at + row * t.width
         if t.line[row] < 0:
@@ -66,7 +63,7 @@ def _place(t, i):
 def im2col(image, at, t, panel, first, end, columns, columns_at):
     """Rows first to end of one panel of the column matrix."""
     for vector in range(2 * panel, min(2 * panel + 2, len(t.first) - 1)):
-        copy_runs(image, at, t.tap, first, end, columns, columns_at + vector % 2 * LANES, _COLUMNS,
+        copy_runs(image, at, t.tap, first, end, columns, columns_at + vector % 2 * LANES, COLUMNS,
                   t.source, t.lane, t.first[vector], t.first[vector + 1] - t.first[vector])
 
 

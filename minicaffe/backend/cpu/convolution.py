@@ -25,10 +25,6 @@ _ROWS = 64  # of dcol at a time
 _REUSE = 512  # output pixels from which it pays to pack the weights
 _LARGER = 1.3  # products of padding, and of rows of no channel, than others: then col2im is faster
 
-# Written as plain numbers, numba would compile what is called with them anew for each.
-_0, _1, _LANES = numpy.int64(0), numpy.int64(1), numpy.int64(LANES)
-_NO, _SAME = numpy.bool_(0), numpy.float32(1)
-
 
 @shared
 def _forward(part, parts, images, group, outputs, x, w, w_size, row, col, bias, slope, y, t,
@@ -58,12 +54,12 @@ def _forward(part, parts, images, group, outputs, x, w, w_size, row, col, bias, 
             bias_at, last = g * outputs if k == 0 else -1, slope != 1 and end == t.depth
             if t.pointwise:
                 pack(min(width * COLUMNS, t.pixels - first * COLUMNS), end - k, x,
-                     image * input_size + k * t.pixels + first * COLUMNS, t.pixels, _1,
+                     image * input_size + k * t.pixels + first * COLUMNS, t.pixels, 1,
                      columns, columns_at)
             for panel in range(first, min(first + width, panels)):
                 if direct:
                     l, r = t.vector[2 * panel], t.vector[2 * panel + 1]
-                    multiply(outputs, end - k, w, g * w_size, row, _0, col, k,
+                    multiply(outputs, end - k, w, g * w_size, row, 0, col, k,
                              source, at + l[0], at + r[0], t.tap, k, bias, bias_at, last, slope,
                              y, y_at, t.pixels, l[1], l[2], r[1], r[2])
                     continue
@@ -73,8 +69,8 @@ def _forward(part, parts, images, group, outputs, x, w, w_size, row, col, bias, 
                 else:
                     im2col(source, at, t, panel, k, end, columns, place)
                 pixel, rest = panel * COLUMNS, t.pixels - panel * COLUMNS
-                multiply(outputs, end - k, w, g * w_size, row, _0, col, k,
-                         columns, place, place + LANES, line, _0, bias, bias_at, last, slope,
+                multiply(outputs, end - k, w, g * w_size, row, 0, col, k,
+                         columns, place, place + LANES, line, 0, bias, bias_at, last, slope,
                          y, y_at, t.pixels, pixel, rest, pixel + LANES, max(0, rest - LANES))
 
 
@@ -148,16 +144,16 @@ def _scattered(part, parts, images, group, outputs, dy, w, w_size, row, col, dx,
         for first in range(0, t.pixels // t.across, rows):
             pixel = first * t.across
             count = min(rows * t.across, t.pixels - pixel)
-            pack(count, outputs, dy, image * outputs * t.pixels + pixel, t.pixels, _1,
+            pack(count, outputs, dy, image * outputs * t.pixels + pixel, t.pixels, 1,
                  panels, panel_at)
             for k in range(0, t.depth, deep):
                 end = min(k + deep, t.depth)
                 for j in range(0, count, COLUMNS):
                     place = panel_at + j * outputs
-                    multiply(end - k, outputs, w, image % group * w_size, row, k, col, _0,
-                             panels, place, place + LANES, line, _0, zero, _0, _NO, _SAME,
-                             results, result_at + j, size,
-                             _0, _LANES, _LANES, max(_0, min(_LANES, count - j - LANES)))
+                    multiply(end - k, outputs, w, image % group * w_size, row, k, col, 0,
+                             panels, place, place + LANES, line, 0, zero, 0, False,
+                             numpy.float32(1), results, result_at + j, size,
+                             0, LANES, LANES, max(0, min(LANES, count - j - LANES)))
                 col2im(results, result_at, size, t, k, end, first, count // t.across, padded, at)
         copy_out(padded, at, t, dx, image * len(t.line) * t.width)
 

@@ -2,18 +2,21 @@
 
 A few columns of the right matrix are copied into panels, (depth, COLUMNS) each and read from front
 to back, DEPTH rows of them at a time: such a piece stays in the nearest cache while all rows of
-the left matrix go by.  One thread adds up an element's products, in order: the sums do not depend
-on the number of threads.
+the left matrix go by.  If the rows of that matrix lie side by side, they are copied into panels as
+well.  One thread adds up an element's products, in order: the sums do not depend on the number of
+threads.
 """
 
 from __future__ import annotations
 
 import numpy
 
-from .blocks import copy_vector, transpose_block
-from .jit import compiled
+from .blocks import copy_vector, fetch, transpose_block
+from .dots import FEW, dots
+from .jit import inner
 from .llvm import COLUMNS, LANES, ROWS, TALL
 from .microkernel import multiply_tall_tile, multiply_tile
+from .recent import recent
 from .shares import shared
 from .workspace import Workspace, strided, zeros
 
@@ -21,10 +24,11 @@ DEPTH = 256  # rows of a panel at a time: 32 KiB
 _ROWS = 48 // ROWS * ROWS  # that a thread computes at a time, at least
 _SHALLOW = 128  # depth of a product up to which rows go by all panels of a block in turn
 _PANELS = 2**16  # floats of panels that rows go by in turn: 256 KiB
-_FEW = 2  # rows or columns of a product that is no more than some dot products
+_PACKED = 256  # rows of the left matrix that are packed at a time, at most
+_LARGE = 2**18  # floats of a matrix that the caches near a core do not hold
 
 
-@compiled
+@inner
 def multiply(count, depth, a, a_at, row, row_at, col, col_at, b, left, right, line, line_at,
              bias, bias_at, last, slope, y, y_at, stride, y_left, left_count, y_right, right_count):
     """``count`` rows of a product, two vectors wide, or one where right_count is 0.
@@ -46,7 +50,7 @@ def multiply(count, depth, a, a_at, row, row_at, col, col_at, b, left, right, li
                                y_left, left_count, y_right, right_count)
 
 
-@compiled
+@inner
 def pack(width, depth, b, b_at, k_stride, j_stride, panels, panels_at):
     """Copy ``depth`` rows of ``width`` columns of a matrix into panels, one after the other."""
     if j_stride == 1:
@@ -68,7 +72,7 @@ def pack(width, depth, b, b_at, k_stride, j_stride, panels, panels_at):
                 panels[at + k * COLUMNS] = b[b_at + k * k_stride + j * j_stride]
 
 
-@compiled
+@inner
 def add_some(source, source_at, target, target_at, count):
     """``target[:count] += source[:count]``."""
     first, at = numpy.uint64(source_at), numpy.uint64(target_at)
@@ -77,16 +81,19 @@ def add_some(source, source_at, target, target_at, count):
 
 
 @shared
-def _product(part, parts, height, width, depth, rows, span, deep, step, a, row, col,
-             b, k_stride, j_stride, line, panels, panels_size, zero, results,
-             out, i_stride, out_j_stride, accumulate):
+def _product(part, parts, height, width, depth, rows, span, deep, step, a, a_stride,
+             left, left_size, row, col, b, k_stride, j_stride, line, panels, panels_size, zero,
+             results, out, i_stride, out_j_stride, accumulate, large):
     """One thread's share of the product: blocks of ``rows`` rows and ``span`` columns.
 
     step: rows for which all of a block's panels are used in turn.
+    a_stride: what lies between two columns of a, if they are to be copied into panels, in ``left``;
+    else 0, and left is a.
+    large: whether out is so large that what is written next is to be fetched from memory.
     """
     down = (height + rows - 1) // rows
     units = down * ((width + span - 1) // span)
-    panels_at, result_at = part * panels_size, part * rows * COLUMNS
+    panels_at, result_at, left_at = part * panels_size, part * rows * COLUMNS, part * left_size
     slope, in_rows, held = numpy.float32(1), out_j_stride == 1, -1
     for unit in range(units * part // parts, units * (part + 1) // parts):
         i, j = unit % down * rows, unit // down * span
@@ -97,15 +104,22 @@ def _product(part, parts, height, width, depth, rows, span, deep, step, a, row, 
                 pack(columns, end - k, b, k * k_stride + j * j_stride, k_stride, j_stride,
                      panels, panels_at)
                 held = j
+            first_row, first_col = i, k
+            if a_stride:
+                pack(count, end - k, a, i + k * a_stride, a_stride, 1, left, left_at)
+                first_row, first_col = 0 if end - k == deep else row.size // 2, 0
             bias_at = -1 if k or accumulate and in_rows else 0
             for r in range(0, count, step):
                 for c in range(0, columns, COLUMNS):
-                    left, rest = panels_at + c * (end - k), columns - c
+                    panel, rest = panels_at + c * (end - k), columns - c
                     y_at = (i + r) * i_stride + j + c if in_rows else result_at + r * COLUMNS
-                    multiply(min(step, count - r), end - k, a, 0, row, i + r, col, k,
-                             panels, left, left + LANES, line, 0, zero, bias_at, False, slope,
-                             out if in_rows else results, y_at, i_stride if in_rows else COLUMNS,
-                             0, rest, LANES, max(0, rest - LANES))
+                    for q in range(min(step, count - r) if large and in_rows else 0):
+                        fetch(out, y_at + q * i_stride + 2 * COLUMNS, COLUMNS)
+                    multiply(min(step, count - r), end - k, left, left_at, row, first_row + r,
+                             col, first_col, panels, panel, panel + LANES, line, 0, zero,
+                             bias_at, False, slope, out if in_rows else results, y_at,
+                             i_stride if in_rows else COLUMNS, 0, rest, LANES,
+                             max(0, rest - LANES))
         if not in_rows:
             for c in range(columns):
                 at = i * i_stride + (j + c) * out_j_stride
@@ -114,43 +128,57 @@ def _product(part, parts, height, width, depth, rows, span, deep, step, a, row, 
                     out[place] = out[place] + value if accumulate else value
 
 
-@shared(fastmath={"reassoc", "contract"})
-def _dots(part, parts, height, width, depth, a, a_stride, b, b_stride, out, i_stride, j_stride,
-          accumulate):
-    """One thread's share of a product of few rows: dot products of rows of a and rows of b."""
-    for j in range(width * part // parts, width * (part + 1) // parts):
-        for i in range(height):
-            first, second = numpy.uint64(i * a_stride), numpy.uint64(j * b_stride)
-            total = numpy.float32(0)
-            for k in range(numpy.uint64(depth)):
-                total += a[first + k] * b[second + k]
-            place = i * i_stride + j * j_stride
-            out[place] = out[place] + total if accumulate else total
-
-
 def matmul(workspace: Workspace, threads: int, a, b, out, accumulate: bool) -> None:
     """``out = a @ b``, or ``out += a @ b``, of float32 matrices with any strides."""
-    if _cost(b.T, a.T, out.T) < _cost(a, b, out):
+    height, width = out.shape
+    few = min(height, width) <= FEW and a.strides[1] == b.strides[0] == a.itemsize
+    if height > width if few else _cost(b.T, a.T, out.T) < _cost(a, b, out):
         a, b, out = b.T, a.T, out.T
     (height, depth), width = a.shape, b.shape[1]
-    (a, i_stride, k_stride), (b, *b_strides), (out, *out_strides) = _flat(a), _flat(b), _flat(out)
-    if min(height, width) <= _FEW and k_stride == b_strides[0] == 1:
-        _dots(threads, height, width, depth, a, i_stride, b, b_strides[1], out, *out_strides,
-              accumulate)
-        return
+    left, right, result = _flat(a), _flat(b), _flat(out)
+    if few:
+        (a, a_stride, _), (b, _, b_stride) = left, right
+        dots(threads, height, width, depth, a, a_stride, b, b_stride, *result, accumulate)
+    else:
+        _matmul(workspace, threads, height, width, depth, *left, right, result, accumulate)
+
+
+def _matmul(workspace: Workspace, threads: int, height: int, width: int, depth: int,
+            a, i_stride: int, k_stride: int, b: tuple, out: tuple, accumulate: bool) -> None:
+    """``matmul`` by tiles, of flat arrays, each with its strides."""
+    across, in_rows = -(-width // COLUMNS), out[2] == 1
     # a single panel may be longer, if what it is multiplied with is read from front to back
-    deep = min(depth, 4 * DEPTH if width <= COLUMNS and k_stride == 1 else DEPTH)
-    across = -(-width // COLUMNS)
-    blocks = min(across // (4 * threads), _PANELS // (deep * COLUMNS)) or 1
-    span = COLUMNS * blocks if out_strides[1] == 1 else COLUMNS
-    rows = max(_ROWS, -(-height * across * COLUMNS // (span * 4 * threads) // ROWS) * ROWS)
+    deep = min(depth, 4 * DEPTH if across == 1 and k_stride == 1 else DEPTH)
+    most = min(across, _PANELS // (deep * COLUMNS))
+    packs = i_stride == 1 < k_stride and in_rows and across > 1
+    if packs:
+        blocks, rows = most, min(_PACKED, -(-height * across // (2 * threads * most)))
+    else:
+        blocks = min(across // (4 * threads), most) or 1 if in_rows else 1
+        rows = max(_ROWS, -(-height * across // (4 * threads * blocks)))
+    rows, span = -(-rows // ROWS) * ROWS, blocks * COLUMNS
+    if packs:
+        left_size = -(-rows // COLUMNS) * deep * COLUMNS + LANES
+        left = workspace.floats("packed", threads * left_size)
+        row, col = _panel_rows(rows, deep, depth % deep), strided(deep, COLUMNS)
+    else:
+        left_size, left = 0, a
+        row, col = strided(height, i_stride, TALL), strided(depth, k_stride)
     panels = deep * span + LANES
     _product(threads, height, width, depth, rows, span, deep,
-             rows if depth > _SHALLOW else 2 * TALL,
-             a, strided(height, i_stride, TALL), strided(depth, k_stride),
-             b, *b_strides, strided(deep, COLUMNS), workspace.floats("panel", threads * panels),
-             panels, zeros(height), workspace.floats("result", threads * rows * COLUMNS),
-             out, *out_strides, accumulate)
+             rows if depth > _SHALLOW else 2 * TALL, a, k_stride if packs else 0,
+             left, left_size, row, col, *b, strided(deep, COLUMNS),
+             workspace.floats("panel", threads * panels), panels, zeros(height),
+             workspace.floats("result", threads * rows * COLUMNS), *out, accumulate,
+             height * width > _LARGE)
+
+
+@recent
+def _panel_rows(rows: int, depth: int, rest: int) -> numpy.ndarray:
+    """Where each row of the left matrix begins in panels of a depth, and in those of the rest."""
+    row = numpy.arange(-(-rows // TALL) * TALL)
+    return numpy.concatenate([row // COLUMNS * deep * COLUMNS + row % COLUMNS
+                              for deep in (depth, rest)])
 
 
 def _cost(a, b, out) -> float:

@@ -13,7 +13,7 @@ from .. import lstm
 from ..lstm import GATES
 from .formulas import scalar
 from .gemm import DEPTH, multiply, pack
-from .jit import compiled
+from .jit import compiled, inner
 from .llvm import COLUMNS, LANES, TALL
 from .shares import shared, stepped
 from .vectors import apply, fill, load, store
@@ -34,14 +34,14 @@ def _pack(part, parts, matrices, depth, width, w, size, k_stride, j_stride, pane
              k_stride, j_stride, panels, unit * depth * COLUMNS)
 
 
-@compiled
+@inner
 def _own_units(part, parts, H):
     """The first of those that a thread computes, and the end: whole panels."""
     across = (H + COLUMNS - 1) // COLUMNS
     return across * part // parts * COLUMNS, min(H, across * (part + 1) // parts * COLUMNS)
 
 
-@compiled
+@inner
 def _multiply(N, depth, width, a, a_at, row, col, panels, panel_at, line, start, start_at,
               y, y_at, stride):
     """``y[i, j] = start + A[i] @ panel[:, j]`` for N rows and ``width`` columns, a panel at most.

@@ -12,7 +12,9 @@ from collections.abc import Callable
 import numpy
 
 from . import shares
-from .threads import get_num_threads, lock
+from .threads import get_num_threads, lock, work
+
+_SHORT = 30_000  # nanoseconds: what takes one thread less is done before another has woken up
 
 
 class Recording:
@@ -21,6 +23,7 @@ class Recording:
     def __init__(self, function: Callable[[], object]):
         """Run the function, and note its calls."""
         journal = shares.journals.current = []
+        work.nanoseconds = 0.0
         try:
             function()
         finally:
@@ -29,12 +32,14 @@ class Recording:
         if not self.is_complete:
             return
         self._threads = get_num_threads()
-        self._loop = shares.loop_address() if self._threads > 1 else 0
+        alone = self._threads == 1 or work.nanoseconds < _SHORT
+        self._loop = 0 if alone else shares.loop_address()
         self._held = journal  # with all arrays, which have to stay where they are
         self._arguments = [numpy.empty(start(0, 0, 0, *arguments), numpy.uint8)
                            for start, _, arguments in journal]
         self._calls = numpy.array(
-            [(start(place.ctypes.data, 0, 0, *arguments), threads, place.ctypes.data)
+            [(start(place.ctypes.data, 0, 0, *arguments), 1 if alone else threads,
+              place.ctypes.data)
              for (start, threads, arguments), place in zip(journal, self._arguments)],
             numpy.int64).reshape(-1, 3)
 

@@ -61,9 +61,20 @@ def get_num_threads() -> int:
     return _count
 
 
+class _Work(threading.local):
+    """How long the work of a Python thread would take one thread; who wants to know sets it to 0.
+    """
+
+    nanoseconds = 0.0
+
+
+work = _Work()
+
+
 def worth(nanoseconds: float) -> int:
     """How many threads to use for work that takes one thread about so long: for short work, one.
     """
+    work.nanoseconds += nanoseconds
     return get_num_threads() if nanoseconds >= _ALONE else 1
 
 

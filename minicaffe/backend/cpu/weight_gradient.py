@@ -18,10 +18,6 @@ from .workspace import Workspace, strided, zeros
 _PARTS = 16  # of the work at least, if the batch can be cut that often
 _SPAN = 2**18  # floats of sums that are added to in turn: 1 MiB
 
-# Written as plain numbers, numba would compile what is called with them anew for each.
-_0, _1, _LANES, _COLUMNS = (numpy.int64(n) for n in (0, 1, LANES, COLUMNS))
-_ADD, _NO = numpy.int64(-1), numpy.bool_(0)  # no bias to start from; no ReLU
-
 
 @shared
 def _weight(part, parts, batch, batches, group, outputs, x, dy, t, padded, panels, sums, line,
@@ -54,14 +50,14 @@ def _weight(part, parts, batch, batches, group, outputs, x, dy, t, padded, panel
                     block, total = unit % blocks, unit * size
                     count = min(COLUMNS, outputs - block * COLUMNS)
                     pack(count, depth, dy, (image * outputs + block * COLUMNS) * t.pixels + p,
-                         _1, t.pixels, panels, panel_at)
-                    multiply(t.depth, depth, source, source_at, t.tap, _0, t.pixel, p,
-                             panels, panel_at, panel_at + LANES, line, _0, ones, _ADD, _NO, slope,
-                             sums, total, _COLUMNS, _0, _LANES, _LANES, max(_0, count - LANES))
-                    multiply(_1, depth, ones, _0, zero, _0, zero, _0,
-                             panels, panel_at, panel_at + LANES, line, _0, ones, _ADD, _NO, slope,
-                             sums, total + t.depth * COLUMNS, _COLUMNS,
-                             _0, _LANES, _LANES, max(_0, count - LANES))
+                         1, t.pixels, panels, panel_at)
+                    multiply(t.depth, depth, source, source_at, t.tap, 0, t.pixel, p,
+                             panels, panel_at, panel_at + LANES, line, 0, ones, -1, False, slope,
+                             sums, total, COLUMNS, 0, LANES, LANES, max(0, count - LANES))
+                    multiply(1, depth, ones, 0, zero, 0, zero, 0,
+                             panels, panel_at, panel_at + LANES, line, 0, ones, -1, False, slope,
+                             sums, total + t.depth * COLUMNS, COLUMNS,
+                             0, LANES, LANES, max(0, count - LANES))
         first = end
 
 
