@@ -14,6 +14,7 @@ import numpy
 from . import shares
 from .threads import get_num_threads, lock, work
 
+_AWAKE = 5_000  # nanoseconds of work that pay for two threads which are awake, as they now are
 _SHORT = 30_000  # nanoseconds: what takes one thread less is done before another has woken up
 
 
@@ -23,11 +24,11 @@ class Recording:
     def __init__(self, function: Callable[[], object]):
         """Run the function, and note its calls."""
         journal = shares.journals.current = []
-        work.nanoseconds = 0.0
+        work.nanoseconds, before, work.alone = 0.0, work.alone, _AWAKE
         try:
             function()
         finally:
-            shares.journals.current = None
+            shares.journals.current, work.alone = None, before
         self.is_complete = None not in journal
         if not self.is_complete:
             return

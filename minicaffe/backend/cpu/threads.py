@@ -62,10 +62,15 @@ def get_num_threads() -> int:
 
 
 class _Work(threading.local):
-    """How long the work of a Python thread would take one thread; who wants to know sets it to 0.
+    """What a Python thread asks ``worth`` about.
+
+    Attributes:
+        nanoseconds: how long all of it takes one thread; who wants to know sets it to 0.
+        alone: nanoseconds of work that several threads would do no faster.
     """
 
     nanoseconds = 0.0
+    alone = _ALONE
 
 
 work = _Work()
@@ -75,7 +80,7 @@ def worth(nanoseconds: float) -> int:
     """How many threads to use for work that takes one thread about so long: for short work, one.
     """
     work.nanoseconds += nanoseconds
-    return get_num_threads() if nanoseconds >= _ALONE else 1
+    return get_num_threads() if nanoseconds >= work.alone else 1
 
 
 def set_num_threads(count: int) -> None:
