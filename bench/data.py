@@ -8,6 +8,7 @@ loaded between the iterations, and meanwhile, by a thread.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ NETS = [  # name, shape of a picture, transform_param
 
 def main() -> None:
     """Print a row for each net, its batches loaded between the iterations and by a thread."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     print(f"{'net':15}{'loaded':>10}{'load':>9}{'compute':>9}{'both':>9}   ms")
     for name, shape, transform in NETS:
         for way in ("between", "meanwhile"):

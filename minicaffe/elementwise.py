@@ -35,6 +35,7 @@ def where(condition, a, b):
     """
     return numpy.where(condition, a, b)
 
+
 def sigmoid(x):
     """``1 / (1 + exp(-x))``, with no exponential of a positive number, which could overflow."""
     small = exp(-abs(x))

@@ -21,6 +21,7 @@ from .errors import MinicaffeError, ParameterError, ShapeError, expect_known
 from .proto import FillerParameter, NetParameter
 
 _PIECE = 1 << 20  # elements
+_THREADS = 4  # at most: each holds a piece in float64
 
 _fillers: dict[str, Callable] = {}
 
@@ -131,7 +132,7 @@ def _draw(out, rng: Generator, draw: Callable[[Generator, int], numpy.ndarray]) 
     def draw_piece(piece, stream) -> None:
         piece[...] = draw(stream, piece.size)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _THREADS)) as threads:
         list(threads.map(draw_piece, pieces, streams))
 
 

@@ -47,8 +47,9 @@ class Layer:
         host: it is host code by nature and is handed NumPy arrays, whatever the device.
         reshapes_always: its tops may take another shape in any pass, as where it reads data.
         takes_epilogue: its forward takes the ``slope`` of a ReLU in place that follows it.
-        only_primitives: its forward does nothing but call primitives of the backend, the same ones
-            as long as its blobs stay where they are.  A net then may repeat these calls without it.
+        only_primitives: its forward does nothing but call primitives of the backend: the same ones,
+            with the same numbers, as long as its blobs stay where they are.  A net may then repeat
+            these calls without it.
     """
 
     bottoms: int | tuple[int, int | None] = (0, None)
@@ -67,10 +68,12 @@ class Layer:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         # what a parent says of a method does not hold for another method in its place
-        for method, says in (("forward", "takes_epilogue"), ("forward", "only_primitives"),
-                             ("backward", "backward_reads"), ("backward", "diff_in_place")):
+        for method, says in (("forward", "takes_epilogue"), ("backward", "backward_reads"),
+                             ("backward", "diff_in_place")):
             if method in vars(cls) and says not in vars(cls):
                 setattr(cls, says, getattr(Layer, says))
+        if "only_primitives" not in vars(cls):  # whatever it has changed may do more
+            cls.only_primitives = False
         if not cls.__name__.startswith("_"):
             _register(cls)
 

@@ -161,7 +161,8 @@ class Net(WeightFiles):
         first = 0 if start is None else self._layer_index(start)
         last = len(self.layers) - 1 if end is None else self._layer_index(end)
         names = list(self.outputs if end is None else self.top_names[end]) + list(blobs or ())
-        self._need_readable("data", names)
+        if blobs or end is not None:  # outputs are always kept
+            self._need_readable("data", names)
         self._set("data", inputs, self.inputs, "inputs")
         if self.source is not None and not inputs and first == 0:
             self.source.fill(self, self.tick)

@@ -1,5 +1,5 @@
-"""The steps of a pass: layers one by one, groups of neighbours that run as one, and rows of both
-whose calls of the backend can be repeated."""
+"""The steps of a pass: layers one by one, groups of neighbours that run as one, and
+stretches of both that can be repeated without their layers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 class Step:
-    """One layer with its blobs."""
+    """One layer with its blobs.
+
+    Attributes:
+        only_primitives: whether its forward is calls of primitives alone: see ``Layer``.
+        groups: those that it stands for: none, where a Group has itself.
+    """
 
     def __init__(self, net: Net, index: int):
         self.index = index
@@ -63,11 +68,11 @@ class Step:
             self.layer.backward(self.top, self.propagate_down, self.bottom)
 
 
-class Row:
+class Stretch:
     """Steps and groups one behind the other, whose forward passes are calls of primitives alone.
 
-    When all blobs are where they were in the last pass these calls are noted, and from then on
-    made without the layers.
+    A pass runs their layers; if no blob has moved since, the next one also notes which calls they
+    make, and those that follow make these calls without the layers.
     """
 
     def __init__(self, parts: Sequence[Step | Group]):
@@ -75,20 +80,21 @@ class Row:
         self._parts = parts
         self._groups = [group for part in parts for group in part.groups]
         self._backend = (parts[0].layer if isinstance(parts[0], Step) else parts[0]).backend
-        self._moves = -1  # how often blobs had moved after the last pass
+        self._moves = -1  # how often blobs, of any net, had moved after the last pass of the layers
         self._repeat: Callable[[], bool] | None = None
+        self._is_refused = False
 
     def forward(self) -> None:
         """Run them all."""
         if self._moves != Memory.moves:
-            self._repeat = None
+            self._repeat, self._is_refused = None, False
             self._run()
             self._moves = Memory.moves
-        elif self._repeat is None:
-            self._repeat = self._backend.record(self._run) or self._run
-        elif self._repeat() is False:
-            self._repeat = None
+        elif self._is_refused:
             self._run()
+        elif self._repeat is None or not self._repeat():
+            self._repeat = self._backend.record(self._run)
+            self._is_refused = self._repeat is None
         for group in self._groups:
             group.folded = True
 
@@ -106,17 +112,18 @@ class Plan:
         self.steps = [Step(net, i) for i in range(len(net.layers))]
         self.groups = groups(self.steps)
         self._group_of = {step.index: group for group in self.groups for step in group.steps}
-        self._rows: list[Step | Group | Row] | None = None
+        self._stretches: list[Step | Group | Stretch] | None = None
 
-    def forward(self, first: int, last: int, whole: bool = True) -> Iterable[Step | Group | Row]:
+    def forward(self, first: int, last: int, whole: bool = True
+                ) -> Iterable[Step | Group | Stretch]:
         """What runs from layer ``first`` to layer ``last``, in order.
 
         whole: False where a seam between any two layers is needed, as by a hook.
         """
         if whole and last - first == len(self.steps) - 1:
-            if self._rows is None:
-                self._rows = _rows(self._parts(first, last, whole))
-            return self._rows
+            if self._stretches is None:
+                self._stretches = _stretches(self._parts(first, last, whole))
+            return self._stretches
         return self._parts(first, last, whole)
 
     def backward(self, first: int, last: int, whole: bool = True) -> Iterable[Step | Group]:
@@ -140,10 +147,10 @@ class Plan:
         return parts
 
 
-def _rows(parts: Iterable[Step | Group]) -> list[Step | Group | Row]:
-    """The same, with those that belong into a row in one."""
-    found: list[Step | Group | Row] = []
-    for in_row, some in itertools.groupby(parts, lambda part: part.only_primitives):
+def _stretches(parts: Iterable[Step | Group]) -> list[Step | Group | Stretch]:
+    """The same, those that can be repeated in stretches, each as long as can be."""
+    found: list[Step | Group | Stretch] = []
+    for repeats, some in itertools.groupby(parts, lambda part: part.only_primitives):
         members = list(some)
-        found.extend([Row(members)] if in_row else members)
+        found.extend([Stretch(members)] if repeats else members)
     return found

@@ -312,3 +312,20 @@ def test_measuring_ours_imports_no_other_library():
     done = subprocess.run([sys.executable, "-c", code], cwd=BENCH, capture_output=True, text=True)
     for name in ("torch", "onnxruntime", "cv2", "numba"):
         assert f"'{name}'" not in done.stdout and "'peers'" in done.stdout, done.stderr
+
+
+# ---------------------------------------------------------------------------------------- scaling
+
+def test_growth_is_time_over_work():
+    rows = module("scaling").grown("net", [(1, 1, (2.0, 1.0)), (4, 4, (4.0, 4.0))])
+    assert list(rows) == [["net", 1, "2.00", "", "1.00", ""],
+                          ["net", 4, "4.00", "0.50", "4.00", "1.00"]]
+
+
+def test_scaling_prints_a_table_for_batches_pictures_and_threads(capsys):
+    module("scaling").main(["--nets", "mlp", "lenet", "resnet20", "--seconds", "0", "--largest",
+                            "16"])
+    batches, pictures, threads, _ = capsys.readouterr().out.split("\n\n")
+    assert [row.split()[3] for row in batches.splitlines()[2:]] == ["1", "4", "16"] * 2
+    assert pictures.splitlines()[2].split()[1:6:2] == ["resnet20", "16", "16"]
+    assert {row.split()[1] for row in threads.splitlines()[2:]} == {"mlp", "lenet", "resnet20"}

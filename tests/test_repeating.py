@@ -1,7 +1,9 @@
 """Passes whose calls are repeated without the layers: the same numbers, whatever happens between.
 """
 
+import gc
 import threading
+import weakref
 
 import numpy
 import pytest
@@ -198,6 +200,57 @@ def test_a_forward_that_overrides_one_of_ours_is_not_repeated(make_net):
 
     assert not ExpOfTestRepeating.only_primitives
     agree(make_net(INPUT % "2, 3" + one("ExpOfTestRepeating"), TEST, device="cpu"))
+
+
+def test_a_forward_of_ones_own_is_not_repeated_whatever_its_parent_says(make_net):
+    class HalfOfTestRepeating(layer_class(LayerParameter(type="Pooling"))):
+        def forward(self, bottom, top):
+            super().forward(bottom, top)
+            top[0].data[...] *= 0.5
+
+    class ThirdOfTestRepeating(layer_class(LayerParameter(type="PReLU"))):
+        def run(self, formula, bottom, top, *inputs):
+            super().run(formula, bottom, top, *inputs)
+            top[0].data[...] /= 3
+
+    agree(make_net(INPUT % "2, 3, 6, 6" + one("HalfOfTestRepeating", "pooling_param { "
+                   "kernel_size: 2 }") + one("ThirdOfTestRepeating", "", "y", "z"), TEST,
+                   device="cpu"))
+
+
+def test_what_a_layer_gets_to_see_of_a_net_is_freed_with_it(make_net):
+    for device in ("cpu", "numpy"):
+        net = make_net(INPUT % "2, 4, 9, 9" + LAYERS["wide"] + one("ReLU", "", "y", "y"), TEST,
+                       device=device)
+        for _ in range(4):
+            net.forward()
+        gone = weakref.ref(net.layers[1])
+        gc.disable()
+        try:
+            del net
+            assert gone() is None
+        finally:
+            gc.enable()
+
+
+NORMALIZED = one("BatchNorm", "", "y", "y") + one("Scale", "", "y", "y")
+
+
+@pytest.mark.parametrize("fewer", [False, True])
+def test_a_group_falls_apart_after_its_bottom_got_another_shape(make_net, fewer):
+    net = make_net(INPUT % "4, 4, 9, 9" + LAYERS["wide"] + NORMALIZED, TEST, device="cpu")
+    change(net, 0)
+    net.forward()
+    net.blobs["x"].reshape(2 if fewer else 32, 4, 9, 9)
+    change(net, 1)
+    net.forward(end="Convolution")
+    agree(net, passes=3, error=1e-5)
+
+
+def test_a_convolution_along_other_axes_keeps_its_weights(make_net):
+    net = make_net(INPUT % "2, 5, 4, 9, 9" + convolution(3, 5, "axis: 2") + NORMALIZED, TEST,
+                   device="cpu")
+    agree(net, passes=3, error=1e-5)
 
 
 def test_another_shape_is_followed(net):

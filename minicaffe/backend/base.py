@@ -52,7 +52,8 @@ class Backend:
 
         Returns: what makes these calls again, on what the arrays then hold, faster than the
         function would; it gives False, and has done nothing, where that cannot be done any more.
-        None from a backend that cannot repeat calls, or not these.
+        None from a backend that cannot repeat calls, or not these.  Where arrays have host copies,
+        it looks after none of them.
         """
         function()
         return None

@@ -1,6 +1,6 @@
 """Groups of neighbouring layers that run as one, in fewer passes over their blobs.
 
-The layers behind a group's first work in place on its top.  A group leaves in every blob, and in
+All layers of a group but the first work in place, on its top.  A group leaves in every blob, and in
 every parameter's diff, what its layers would leave there one by one, up to rounding.
 """
 

@@ -18,8 +18,8 @@ class Group:
     Attributes:
         steps: its layers with their blobs, in order.  first, last: their places in the net.
         index: its place in the net, that of its first layer.
-        folded: whether the last forward pass ran it as one.
-        groups: itself.  only_primitives: as of its layers, when they run as one.
+        folded: whether the last forward pass ran it as one, and its layers lack what it left out.
+        only_primitives: as of a Step.
     """
 
     def __init__(self, steps: Sequence[Step]):
@@ -27,10 +27,14 @@ class Group:
         self.index = self.first = steps[0].index
         self.last = steps[-1].index
         self.folded = False
-        self.groups = self,
         self.only_primitives = all(step.only_primitives for step in steps)
         self.backend = steps[0].layer.backend
         self.bottom, self.top = steps[0].bottom, steps[0].top
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """As of a Step."""
+        return (self,)
 
     @classmethod
     def takes(cls, steps: Sequence[Step]) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def activated(x, mean, factor, w, b, slope):
-    """y."""
+    """``leaky(w * xhat + b)``: y."""
     return leaky(multiply_add(normalized(x, mean, factor), w, b), slope)
 
 
@@ -36,7 +36,7 @@ def effect(mean, variance, weight, eps, w, b, start):
 
 
 def scaled(x, factor, summand, slope):
-    """y, by that."""
+    """``leaky(factor * x + summand)``: y, with the numbers of ``effect``."""
     return leaky(multiply_add(x, factor, summand), slope)
 
 
@@ -109,14 +109,14 @@ class Normalization(Group):
         if self.maker is not None:
             self.bottom = self.top
             self._made, self._made_in = Blob(self.backend, self.norm.dtype), None
-        self._given = None
+        self._scaled = None
         if (self.norm.uses_blobs and self.norm.phase == TEST and self.maker is not None
-                and type(self.maker.layer) is Convolution):
-            self._given = _Given(self.maker, self.norm)
+                and type(self.maker.layer) is Convolution and self.maker.layer.channel == 1):
+            self._scaled = ScaledConvolution(self.maker, self.norm)
 
     def run_forward(self):
-        if self._given is not None:
-            self._given.forward(self.top, *self._affine())
+        if self._scaled is not None:
+            self._scaled.forward(self.top, *self._affine())
         else:
             self._run_layers()
 
@@ -150,7 +150,7 @@ class Normalization(Group):
 
     def save_for_layers(self):
         norm, scale = self.norm, self.scale
-        if self._given is not None:
+        if self._scaled is not None and self._scaled.is_current:
             y = self.top[0].data
             result = y.copy()  # layers behind may have worked on it
             self._run_layers()
@@ -162,7 +162,7 @@ class Normalization(Group):
             self.backend.map(normalized, scale.saved, x, norm.mean, norm.factor)
 
     def backward(self):
-        if self._given is not None:
+        if self._scaled is not None and self.steps[-1].backward_needed:
             self.unfold()
         super().backward()
 
@@ -197,8 +197,8 @@ class Normalization(Group):
         return sums
 
 
-class _Given:
-    """The work of a BatchNorm in TEST, and what is behind it, given to the convolution before it.
+class ScaledConvolution:
+    """A convolution that does the work of the BatchNorm in TEST, and of what is behind it, as well.
 
     ``y = (W * factor) @ col + summand``, then a ReLU; or, where y has fewer elements than W,
     ``y = factor * (W @ col) + summand``.
@@ -208,10 +208,17 @@ class _Given:
         self.bottom, self.layer, self.norm = maker.bottom, maker.layer, norm
         self.factor, self.summand = (norm.buffer((norm.channels,)) for _ in range(2))
         self.weights = norm.buffer(self.layer.weight.shape)
+        self._shape: tuple[int, ...] | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the bottom has still the shape that it had in the last pass."""
+        return self._shape == self.bottom[0].shape
 
     def forward(self, top: list[Blob], w, b, slope: float) -> None:
         """From Scale's w and b and ReLU's slope."""
         layer, run, y = self.layer, self.norm.backend.map, top[0]
+        self._shape = self.bottom[0].shape
         start = 0 if layer.bias is None else layer.bias.data
         run(effect, (self.factor, self.summand), *(blob.data for blob in self.norm.parameters),
             self.norm.param.batch_norm_param.eps, *(_flat(value) for value in (w, b)), start)

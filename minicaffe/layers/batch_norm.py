@@ -59,13 +59,14 @@ class BatchNorm(_SavesInput):
 
     bottoms = tops = 1
     backward_reads = ("bottom",)
+    only_primitives = True
 
     def setup(self, bottom, top):
         param = self.param.batch_norm_param
         self.uses_blobs = self.phase == TEST
         if param.HasField("use_global_stats"):
             self.uses_blobs = param.use_global_stats
-        self.only_primitives = self.uses_blobs
+        self.only_primitives = type(self).only_primitives and self.uses_blobs
         self.channels = self._channels(bottom[0])
         for size in (self.channels, self.channels, 1):
             self.add_blob((size,))

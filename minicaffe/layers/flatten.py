@@ -17,6 +17,8 @@ class Flatten(_Reshaped):
     Params: axis (1), end_axis (-1, the last one).
     """
 
+    only_primitives = True
+
     def shape_of(self, x):
         param = self.param.flatten_param
         first, last = self.axis(param.axis, x), self.axis(param.end_axis, x)

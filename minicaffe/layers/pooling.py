@@ -25,6 +25,7 @@ class Pooling(Layer):
     bottoms = 1
     tops = (1, 2)
     backward_reads = ()
+    only_primitives = True
 
     def setup(self, bottom, top):
         self.method = self.param.pooling_param.pool
@@ -34,7 +35,7 @@ class Pooling(Layer):
         if len(top) > 1 and not self.is_max:
             raise ParameterError(self.where, "one top with pool: AVE", len(top),
                                  "only MAX has positions to give.")
-        self.only_primitives = len(top) == 1
+        self.only_primitives = type(self).only_primitives and len(top) == 1
 
     def reshape(self, bottom, top):
         shape = bottom[0].shape

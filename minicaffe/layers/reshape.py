@@ -14,7 +14,6 @@ class _Reshaped(Layer):
 
     bottoms = tops = 1
     backward_reads = ()
-    only_primitives = True
 
     def shape_of(self, x) -> tuple[int, ...]:
         """The shape of the top for the bottom x; of as many elements."""
@@ -45,6 +44,8 @@ class Reshape(_Reshaped):
     Params: shape, axis (0; negative: counted from the end, at which -1 adds axes), num_axes (-1:
     all from axis on).
     """
+
+    only_primitives = True
 
     def setup(self, bottom, top):
         self.dims = list(self.param.reshape_param.shape.dim)

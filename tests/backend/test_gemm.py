@@ -6,6 +6,7 @@ import numpy
 import pytest
 
 from minicaffe.backend.cpu import gemm
+from minicaffe.backend.cpu.llvm import COLUMNS, TALL
 from minicaffe.backend.cpu.workspace import Workspace
 
 
@@ -65,3 +66,23 @@ def test_a_left_matrix_whose_rows_lie_side_by_side(shape):
 def test_results_that_the_caches_do_not_hold():
     check(draw(0, 9, 600).T, draw(1, 9, 501), draw(2, 600, 501))
     check(draw(0, 600, 9), draw(1, 9, 501), draw(2, 600, 501))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("height, depth, width", [
+    (224, 300, 10), (700, 300, 10), (60, 256, 100), (40, 33, 64), (500, 700, 300)])
+def test_tables_of_rows_reach_as_far_as_tiles_read(monkeypatch, height, depth, width, transposed,
+                                                   threads):
+    """What a tile reads of a table behind its rows would be taken for places."""
+    seen = []
+    monkeypatch.setattr(gemm, "_product", lambda *arguments: seen.append(arguments))
+    a = draw(1, depth, height).T if transposed else draw(1, height, depth)
+    gemm.matmul(Workspace(), threads, a, draw(2, depth, width), draw(3, height, width), False)
+    _, height, _, depth, rows, _, deep, step, _, a_stride, left, left_size, row, *_ = seen[0]
+    assert rows % TALL == step % TALL == 0
+    if a_stride:
+        assert row.size == 2 * rows
+        assert row[:rows].max() + (deep - 1) * COLUMNS < left_size
+    else:
+        assert row.size >= -(-height // TALL) * TALL

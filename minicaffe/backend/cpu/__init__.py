@@ -2,6 +2,14 @@
 
 Everything else (float64, columns that are asked for, arrays that are not contiguous) runs the
 reference, by inheritance.  Results have the same bits for any number of threads.
+
+To read it, begin with what all kernels use: ``jit`` (how functions are compiled and kept),
+``shares`` and ``threads`` (how several threads run one), ``recording`` (how calls are repeated).
+Matrices: ``llvm``, ``microkernel`` (a tile), ``blocks``, ``gemm``, ``dots``.  Convolution:
+``algorithms`` (the rule), ``tables``, ``columns``, ``runs``, ``convolution``, ``weight_gradient``,
+``packing``; ``winograd`` with ``tiles``, ``transforms`` and ``winograd_gradient``; ``depthwise``
+with ``taps``; ``direct``, the slow definition.  The rest: ``elementwise`` with ``formulas`` and
+``transcendental``, ``pooling`` and ``lstm`` on ``vectors``, ``rows``, ``neighbours``.
 """
 
 from __future__ import annotations
@@ -34,6 +42,7 @@ from .workspace import Workspace, zeros
 __all__ = ["CpuBackend", "get_num_threads", "set_num_threads"]
 
 _PRODUCT = 1 / 64  # nanoseconds for one product of a matrix multiplication, and its sum
+_STEPS = 4  # so much shorter may a step be than other work, as the threads stay awake
 _NUMBER = 1 / 16  # nanoseconds to read one number of a matrix
 
 
@@ -69,7 +78,8 @@ class CpuBackend(_Reference):
         return recording.repeat if recording.is_complete else None
 
     def copy(self, x, out) -> None:
-        if not all(_float32(a) and a.size and a.strides[1] == a.itemsize for a in (x, out)):
+        if x.shape != out.shape or not all(
+                _float32(a) and a.size and a.strides[1] == a.itemsize for a in (x, out)):
             return super().copy(x, out)
         with lock:
             rows.copy(worth(x.size / 8), x, out)
@@ -123,15 +133,15 @@ class CpuBackend(_Reference):
         if not _plain(z, offset, w, cont, h, c, tanh_c, y):
             return super().lstm_forward(z, offset, w, cont, h, c, tanh_c, y)
         with lock:
-            lstm.forward(self._workspace, worth(z[0].size * h.shape[-1] * _PRODUCT),
-                         z, offset, w, cont, h, c, tanh_c, y)
+            time = max(z[0].size * h.shape[-1] * _PRODUCT, w.size * _NUMBER)
+            lstm.forward(self._workspace, worth(_STEPS * time), z, offset, w, cont, h, c, tanh_c, y)
 
     def lstm_backward(self, dy, z, w, cont, c, tanh_c, dz) -> None:
         if not _plain(dy, z, w, cont, c, tanh_c, dz):
             return super().lstm_backward(dy, z, w, cont, c, tanh_c, dz)
         with lock:
-            lstm.backward(self._workspace, worth(z[0].size * w.shape[-1] * _PRODUCT),
-                          dy, z, w, cont, c, tanh_c, dz)
+            time = max(z[0].size * w.shape[-1] * _PRODUCT, w.size * _NUMBER)
+            lstm.backward(self._workspace, worth(_STEPS * time), dy, z, w, cont, c, tanh_c, dz)
 
     # ---------------------------------------------------------------------------- convolution
 

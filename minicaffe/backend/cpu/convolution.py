@@ -21,7 +21,7 @@ from .tables import tables
 from .workspace import Workspace, strided, zeros
 
 _WIDTH = 8  # panels that share what is read of the weights
-_ROWS = 64  # of dcol at a time
+_ROWS = 64 // TALL * TALL  # of dcol at a time
 _REUSE = 512  # output pixels from which it pays to pack the weights
 _LARGER = 1.3  # products of padding, and of rows of no channel, than others: then col2im is faster
 
@@ -40,7 +40,7 @@ def _forward(part, parts, images, group, outputs, x, w, w_size, row, col, bias, 
     held = -1
     for unit in range(images * across * part // parts, images * across * (part + 1) // parts):
         image, first = unit // across, unit % across * width
-        if t.inside and image < images - 1:  # behind the last one there is no slack
+        if t.inside and x.size - (image + 1) * input_size >= LANES:  # whole vectors are read
             source, at = x, image * input_size
         elif image != held and not t.pointwise:
             source, at = padded, part * t.image

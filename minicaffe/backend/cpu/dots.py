@@ -24,21 +24,21 @@ from .llvm import (
 )
 from .shares import shared
 
-FEW = 4  # rows that are multiplied at once: more, and the product is one of ``multiply``'s
-_STEP = 4  # columns at once: memory is read in as many places
+FEW = 4  # rows, or columns, of a product up to which this is faster than tiles
+STEP = 4  # columns at once: memory is read in as many places
 
 
 @intrinsic
 def _multiply_one(typing_context, rows, columns, depth, a, a_at, a_stride, b, b_at, b_stride,
                   out, out_at, i_stride, j_stride, accumulate):
-    """``_multiply_few`` for a single row."""
+    """``multiply_few`` for a single row."""
     return _tile(1, locals())
 
 
 @intrinsic
-def _multiply_few(typing_context, rows, columns, depth, a, a_at, a_stride, b, b_at, b_stride,
+def multiply_few(typing_context, rows, columns, depth, a, a_at, a_stride, b, b_at, b_stride,
                   out, out_at, i_stride, j_stride, accumulate):
-    """``out[i, j] = sum over k < depth of a[i, k] * b[j, k]`` for at most FEW rows of a and _STEP
+    """``out[i, j] = sum over k < depth of a[i, k] * b[j, k]`` for at most FEW rows of a and STEP
     rows of b; or add it.  All arrays are flat."""
     return _tile(FEW, locals())
 
@@ -57,7 +57,7 @@ def _tile(most: int, kinds: dict):
         for name in ("a", "b", "out"):
             n[name] = pointer(context, builder, kinds[name], n[name], n[name + "_at"])
         a = [_line(builder, n, "a", "rows", i) for i in range(most)]
-        b = [_line(builder, n, "b", "columns", j) for j in range(_STEP)]
+        b = [_line(builder, n, "b", "columns", j) for j in range(STEP)]
         sums = [[cgutils.alloca_once_value(builder, zeros) for _ in b] for _ in a]
         whole = builder.sdiv(n["depth"], integer(LANES))
         with rolled(builder, whole) as turn:
@@ -118,18 +118,15 @@ def _store(builder, value, place, accumulate) -> None:
 @shared
 def dots(part, parts, height, width, depth, a, a_stride, b, b_stride, out, i_stride, j_stride,
          accumulate):
-    """One thread's share of ``out = a @ b.T``, or of adding it; a and b are read along rows."""
-    steps = (width + _STEP - 1) // _STEP
+    """One thread's share of ``out = a @ b.T``, or of adding it; a and b are read along rows, and a
+    has FEW at most."""
+    steps = (width + STEP - 1) // STEP
     for step in range(steps * part // parts, steps * (part + 1) // parts):
-        j = step * _STEP
-        columns = min(_STEP, width - j)
-        for i in range(0, height, FEW):
-            rows = min(FEW, height - i)
-            if rows == 1:
-                _multiply_one(1, columns, depth, a, i * a_stride, a_stride,
-                              b, j * b_stride, b_stride,
-                              out, i * i_stride + j * j_stride, i_stride, j_stride, accumulate)
-            else:
-                _multiply_few(rows, columns, depth, a, i * a_stride, a_stride,
-                              b, j * b_stride, b_stride,
-                              out, i * i_stride + j * j_stride, i_stride, j_stride, accumulate)
+        j = step * STEP
+        columns = min(STEP, width - j)
+        if height == 1:
+            _multiply_one(1, columns, depth, a, 0, a_stride, b, j * b_stride, b_stride,
+                          out, j * j_stride, i_stride, j_stride, accumulate)
+        else:
+            multiply_few(height, columns, depth, a, 0, a_stride, b, j * b_stride, b_stride,
+                          out, j * j_stride, i_stride, j_stride, accumulate)

@@ -21,7 +21,7 @@ from .shares import shared
 from .workspace import Workspace, strided, zeros
 
 DEPTH = 256  # rows of a panel at a time: 32 KiB
-_ROWS = 48 // ROWS * ROWS  # that a thread computes at a time, at least
+_ROWS = 48  # that a thread computes at a time, at least
 _SHALLOW = 128  # depth of a product up to which rows go by all panels of a block in turn
 _PANELS = 2**16  # floats of panels that rows go by in turn: 256 KiB
 _PACKED = 256  # rows of the left matrix that are packed at a time, at most
@@ -105,7 +105,7 @@ def _product(part, parts, height, width, depth, rows, span, deep, step, a, a_str
                      panels, panels_at)
                 held = j
             first_row, first_col = i, k
-            if a_stride:
+            if a_stride:  # the table's second half is for the last, less deep panels
                 pack(count, end - k, a, i + k * a_stride, a_stride, 1, left, left_at)
                 first_row, first_col = 0 if end - k == deep else row.size // 2, 0
             bias_at = -1 if k or accumulate and in_rows else 0
@@ -156,7 +156,8 @@ def _matmul(workspace: Workspace, threads: int, height: int, width: int, depth: 
     else:
         blocks = min(across // (4 * threads), most) or 1 if in_rows else 1
         rows = max(_ROWS, -(-height * across // (4 * threads * blocks)))
-    rows, span = -(-rows // ROWS) * ROWS, blocks * COLUMNS
+    # a tall tile reads TALL places of rows, wherever a block begins
+    rows, span = -(-rows // TALL) * TALL, blocks * COLUMNS
     if packs:
         left_size = -(-rows // COLUMNS) * deep * COLUMNS + LANES
         left = workspace.floats("packed", threads * left_size)
@@ -176,7 +177,7 @@ def _matmul(workspace: Workspace, threads: int, height: int, width: int, depth: 
 @recent
 def _panel_rows(rows: int, depth: int, rest: int) -> numpy.ndarray:
     """Where each row of the left matrix begins in panels of a depth, and in those of the rest."""
-    row = numpy.arange(-(-rows // TALL) * TALL)
+    row = numpy.arange(rows)
     return numpy.concatenate([row // COLUMNS * deep * COLUMNS + row % COLUMNS
                               for deep in (depth, rest)])
 

@@ -11,6 +11,7 @@ import numpy
 
 from .. import lstm
 from ..lstm import GATES
+from .dots import FEW, STEP, multiply_few
 from .formulas import scalar
 from .gemm import DEPTH, multiply, pack
 from .jit import compiled, inner
@@ -74,28 +75,36 @@ def _store_gates(gates, z, at, H, count):
 
 
 @stepped
-def _forward(part, parts, t, N, H, z, offset, offset_stride, panels, row, col, line, zero,
+def _forward(part, parts, t, N, H, z, offset, offset_stride, w, panels, row, col, line, zero,
              cont, h, c, tanh_c, y):
-    """One thread's share of step t: some of the units."""
+    """One thread's share of step t: some of the units, COLUMNS at a time, whose z stays near."""
     begin, end = _own_units(part, parts, H)
     gate_size = (H + COLUMNS - 1) // COLUMNS * COLUMNS * H
-    for j in range(begin, end, COLUMNS):
+    for first in range(begin, end, COLUMNS):
+        last = min(first + COLUMNS, end)
         for gate in range(GATES):
-            _multiply(N, H, H - j, h, t * N * H, row, col, panels, gate * gate_size + j * H, line,
-                      zero, -1, z, (t * N * GATES + gate) * H + j, GATES * H)
-    for n in range(N):
-        place, after = t * N + n, (t + 1) * N + n
-        for j in range(begin, end, LANES):
-            count, z_at = min(LANES, end - j), place * GATES * H + j
-            z_i, z_f, z_o, z_g = _load_gates(z, z_at, H, count)
-            b_i, b_f, b_o, b_g = _load_gates(offset, n * offset_stride + j, H, count)
-            found = apply(_step, (z_i + b_i, z_f + b_f, z_o + b_o, z_g + b_g,
-                                  _load(c, place * H + j, count), fill(cont[after])))
-            _store_gates(found[:GATES], z, z_at, H, count)
-            store(found[4], tanh_c, place * H + j, count)
-            store(found[5], y, place * H + j, count)
-            store(found[6], c, after * H + j, count)
-            store(found[7], h, after * H + j, count)
+            target = (t * N * GATES + gate) * H
+            if N > FEW:
+                _multiply(N, H, H - first, h, t * N * H, row, col, panels,
+                          gate * gate_size + first * H, line, zero, -1, z, target + first,
+                          GATES * H)
+                continue
+            for j in range(first, last, STEP):
+                multiply_few(N, min(STEP, last - j), H, h, t * N * H, H, w, (gate * H + j) * H, H,
+                             z, target + j, GATES * H, 1, True)
+        for n in range(N):
+            place, after = t * N + n, (t + 1) * N + n
+            for j in range(first, last, LANES):
+                count, z_at = min(LANES, last - j), place * GATES * H + j
+                z_i, z_f, z_o, z_g = _load_gates(z, z_at, H, count)
+                b_i, b_f, b_o, b_g = _load_gates(offset, n * offset_stride + j, H, count)
+                found = apply(_step, (z_i + b_i, z_f + b_f, z_o + b_o, z_g + b_g,
+                                      _load(c, place * H + j, count), fill(cont[after])))
+                _store_gates(found[:GATES], z, z_at, H, count)
+                store(found[4], tanh_c, place * H + j, count)
+                store(found[5], y, place * H + j, count)
+                store(found[6], c, after * H + j, count)
+                store(found[7], h, after * H + j, count)
 
 
 @stepped
@@ -123,11 +132,12 @@ def _backward(part, parts, step, T, N, H, dy, z, panels, row, col, line, zero, c
 def forward(workspace: Workspace, threads: int, z, offset, w, cont, h, c, tanh_c, y) -> None:
     """From the first step to the last."""
     T, N, _, H = z.shape
-    width = -(-H // COLUMNS) * COLUMNS
+    width, w = -(-H // COLUMNS) * COLUMNS, w.reshape(-1)
     panels = workspace.floats("weights", GATES * width * H + LANES)
-    _pack(threads, GATES, H, H, w.reshape(-1), H * H, 1, H, panels)
+    if N > FEW:
+        _pack(threads, GATES, H, H, w, H * H, 1, H, panels)
     _forward(threads, T, N, H, z.reshape(-1), offset.reshape(-1),
-             GATES * H if len(offset) > 1 else 0, panels, strided(N, H, TALL), strided(H, 1),
+             GATES * H if len(offset) > 1 else 0, w, panels, strided(N, H, TALL), strided(H, 1),
              strided(min(H, DEPTH), COLUMNS), zeros(1), cont.reshape(-1), h.reshape(-1),
              c.reshape(-1), tanh_c.reshape(-1), y.reshape(-1))
 

@@ -23,19 +23,19 @@ class Recording:
 
     def __init__(self, function: Callable[[], object]):
         """Run the function, and note its calls."""
-        journal = shares.journals.current = []
-        work.nanoseconds, before, work.alone = 0.0, work.alone, _AWAKE
+        journal, brief = [], work.brief
         try:
+            work.nanoseconds, work.brief, shares.journals.current = 0.0, _AWAKE, journal
             function()
         finally:
-            shares.journals.current, work.alone = None, before
+            shares.journals.current, work.brief = None, brief
         self.is_complete = None not in journal
         if not self.is_complete:
             return
         self._threads = get_num_threads()
         alone = self._threads == 1 or work.nanoseconds < _SHORT
         self._loop = 0 if alone else shares.loop_address()
-        self._held = journal  # with all arrays, which have to stay where they are
+        self._held = journal  # and so all arrays, of which the calls know no more than addresses
         self._arguments = [numpy.empty(start(0, 0, 0, *arguments), numpy.uint8)
                            for start, _, arguments in journal]
         self._calls = numpy.array(
@@ -49,7 +49,7 @@ class Recording:
 
         Returns: False where that cannot be done, and nothing was.
         """
-        if not self.is_complete or self._threads != get_num_threads():
+        if self._threads != get_num_threads():
             return False
         with lock:
             shares.call_all(self._loop, self._calls)

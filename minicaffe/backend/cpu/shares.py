@@ -24,11 +24,11 @@ from numba.extending import intrinsic
 
 from .jit import compiled, from_text, inner
 
-_int, _address = ir.IntType(64), ir.IntType(8).as_pointer()
+_int, _pointer = ir.IntType(64), ir.IntType(8).as_pointer()
 _share_type = ir.FunctionType(ir.VoidType(), [_int, _int, _int])
-_loop_type = ir.FunctionType(_address, [_int, _int, _int])
+_loop_type = ir.FunctionType(_pointer, [_int, _int, _int])
 
-# Of threads 0 stands for: start nothing, but keep the arguments.
+# For 0 threads it starts nothing, but keeps the arguments at the address ``loop``.
 _START = """
 def {name}(loop, share, threads, {arguments}):
     if threads == 0:
@@ -99,8 +99,12 @@ def spoil() -> None:
 
 
 def _starter(text: str, function: Callable, options: dict, step: tuple) -> Callable:
-    """What calls one of the texts above, compiled for a function whose third argument may be a
-    step; that is its attribute ``compiled``."""
+    """A function that calls one of the texts above, compiled, for a share of ``function``, and has
+    it compiled for new types of arguments.
+
+    step: the type of the share's third argument, if that is a step.
+    Attributes of what is returned: compiled, the text's function itself.
+    """
     share = inner(function, **options)
     name = "start_" + function.__name__
     parameters = list(inspect.signature(function).parameters)[2 + len(step):]

@@ -45,7 +45,6 @@ class Tables(NamedTuple):
     first: numpy.ndarray  # (LANES of pixels + 1,): number of each vector's first run
     source: numpy.ndarray  # (runs,): where lane 0 of its vector would be, were it of one run only
     lane: numpy.ndarray  # (runs,): the first that it fills
-    length: numpy.ndarray  # (runs,)
     vector: numpy.ndarray  # (vectors, 3): of pixels of one row: start, first pixel, how many
 
     @property
@@ -107,7 +106,7 @@ def _rounded_up(tap: numpy.ndarray) -> numpy.ndarray:
 
 def _runs(start: numpy.ndarray, width: int) -> tuple[numpy.ndarray, ...]:
     """Cut the pixels, rows of ``width``, at the ends of rows and every LANES pixels."""
-    first, source, lane, length = [0], [], [], []
+    first, source, lane = [0], [], []
     for pixel in range(0, len(start) * width, LANES):
         at, end = pixel, min(pixel + LANES, len(start) * width)
         while at < end:
@@ -115,10 +114,9 @@ def _runs(start: numpy.ndarray, width: int) -> tuple[numpy.ndarray, ...]:
             run = min(width - column, end - at)
             source.append(start[row] + column - (at - pixel))
             lane.append(at - pixel)
-            length.append(run)
             at += run
         first.append(len(source))
-    return tuple(numpy.array(table, numpy.int64) for table in (first, source, lane, length))
+    return tuple(numpy.array(table, numpy.int64) for table in (first, source, lane))
 
 
 def _vectors(start: numpy.ndarray, width: int) -> numpy.ndarray:

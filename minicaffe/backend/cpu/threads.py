@@ -20,7 +20,7 @@ log = logging.getLogger("minicaffe")
 # An empty parallel region costs 2 us under OpenMP, 76 us under workqueue and 200 us under TBB.
 _LAYERS = ["omp", "tbb", "workqueue"]
 
-_ALONE = 20_000  # nanoseconds: a thread that sleeps takes half of it, or more, to wake up
+_BRIEF = 20_000  # nanoseconds: a thread that sleeps takes half of it, or more, to wake up
 
 
 class _Lock:
@@ -66,11 +66,11 @@ class _Work(threading.local):
 
     Attributes:
         nanoseconds: how long all of it takes one thread; who wants to know sets it to 0.
-        alone: nanoseconds of work that several threads would do no faster.
+        brief: nanoseconds of work that several threads would do no faster.
     """
 
     nanoseconds = 0.0
-    alone = _ALONE
+    brief = _BRIEF
 
 
 work = _Work()
@@ -78,9 +78,11 @@ work = _Work()
 
 def worth(nanoseconds: float) -> int:
     """How many threads to use for work that takes one thread about so long: for short work, one.
+
+    The work is added up in ``work``.
     """
     work.nanoseconds += nanoseconds
-    return get_num_threads() if nanoseconds >= work.alone else 1
+    return get_num_threads() if nanoseconds >= work.brief else 1
 
 
 def set_num_threads(count: int) -> None:
