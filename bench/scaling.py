@@ -24,8 +24,8 @@ from minicaffe import get_num_threads, set_num_threads
 
 BATCHES = {"lenet": (1, 4, 16, 64, 256, 1024), "cifar10_quick": (1, 4, 16, 64, 256),
            "resnet20": (1, 4, 16, 64, 256), "squeezenet": (1, 2, 4, 8, 16, 32)}
-SIZES = {"resnet20": (4, (16, 32, 64, 128, 256)), "squeezenet": (2, (64, 128, 256, 512)),
-         "mobilenet": (2, (64, 128, 256, 512))}
+SIZES = {"resnet20": (4, (16, 32, 64, 128, 256)), "squeezenet": (2, (56, 112, 224)),
+         "mobilenet": (2, (56, 112, 224))}
 THREADS = ("mlp", "lenet", "cifar10_quick", "resnet20", "squeezenet", "mobilenet", "lstm")
 
 

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))  # minicaffe, if it is not installed
+
 STARTED = 5  # iterations until a training counts as started
 
 
