@@ -26,7 +26,7 @@ from minicaffe.backend import get_backend
 from minicaffe.backend.cpu import set_num_threads, get_num_threads, threads
 from minicaffe.window import Window
 
-threads._ALONE = 0  # all threads work, however little there is to do
+threads._Work.brief = 0  # all threads work, however little there is to do
 
 def draw(seed, *shape):
     return numpy.random.default_rng(seed).standard_normal(shape).astype(numpy.float32)
