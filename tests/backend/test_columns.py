@@ -60,8 +60,8 @@ def test_rows_of_the_image_are_put_together(name):
 
 def test_the_gradient_of_few_channels_is_not_a_convolution_of_dy():
     five = window((5, 5), (1, 1), (2, 2))
-    assert [turns(five, (32, 32), (32, 32), channels) for channels in (1, 2, 4, 32)] == [
-        False, False, True, True]
+    assert [turns(five, (32, 32), (32, 32), channels) for channels in (1, 2, 24)] == [
+        False, False, True]
     assert not turns(window((5, 5), (1, 1), (0, 0)), (12, 12), (8, 8), 20)
     assert not turns(window((5, 5), (2, 2), (2, 2)), (16, 16), (8, 8), 32)
 
