@@ -64,19 +64,15 @@ class Tiles(NamedTuple):
     outputs: int
     source: Plane  # of the input
     target: Plane  # of the output
+    # ``edge`` zeros, for ``edge_of``.  Types of tuples that differ in their names alone numba takes
+    # for one, up to its version 0.60.
+    zeros: tuple[int, ...]
 
 
-class Tiles2(Tiles):
-    """A type for each edge: numba compiles the code for those that are used."""
-
-    EDGE = 2
-
-
-class Tiles3(Tiles):
-    EDGE = 3
-
-
-_KINDS = {kind.EDGE: kind for kind in (Tiles2, Tiles3)}
+def edge_of(kind) -> int:
+    """The edge, from numba's type of Tiles: while code is compiled, for those edges that are used.
+    """
+    return kind.types[-1].count
 
 
 def tiles_of(edge: int, x_shape: tuple[int, ...], y_shape: tuple[int, ...], window: Window,
@@ -95,11 +91,11 @@ def tiles_of(edge: int, x_shape: tuple[int, ...], y_shape: tuple[int, ...], wind
     if total * across >= parts * _FEW:
         blocks = -(-blocks // parts) * parts
     step = -(-total // blocks)
-    return _KINDS[edge](
+    return Tiles(
         edge, rows, across, x_shape[0], step, (step + rows - 2) // rows + 1,
         group, x_shape[1] // group, y_shape[1] // group,
         _plane(*x_shape[2:], window.pad, 2, edge * rows + 2, edge * across + 2),
-        _plane(*y_shape[2:], (0, 0), 0, edge * rows, edge * across))
+        _plane(*y_shape[2:], (0, 0), 0, edge * rows, edge * across), (0,) * edge)
 
 
 def apart(size: int) -> int:

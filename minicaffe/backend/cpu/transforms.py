@@ -30,6 +30,7 @@ from .llvm import (
     vector,
     zeros,
 )
+from .tiles import edge_of
 
 Rows = list[list[Fraction]]
 
@@ -90,7 +91,7 @@ def _sandwich(choose: Callable[[Rows, Rows, Rows], Rows]):
     @intrinsic
     def transform(typing_context, tiles, source, at, down, across,
                   target, target_at, target_down, target_across):
-        matrix = choose(*matrices(POINTS[tiles.instance_class.EDGE]))
+        matrix = choose(*matrices(POINTS[edge_of(tiles)]))
 
         def generate(context, builder, signature, args):
             lines = _load_square(context, builder, signature, args, len(matrix[0]))
@@ -108,7 +109,7 @@ def _finished_sandwich(choose: Callable[[Rows, Rows, Rows], Rows]):
     @intrinsic
     def transform(typing_context, tiles, source, at, down, across,
                   target, target_at, target_down, target_across, bias, bias_at, slope):
-        matrix = choose(*matrices(POINTS[tiles.instance_class.EDGE]))
+        matrix = choose(*matrices(POINTS[edge_of(tiles)]))
 
         def generate(context, builder, signature, args):
             start = builder.load(as_vector(builder, pointer(
