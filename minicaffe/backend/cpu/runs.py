@@ -1,4 +1,4 @@
-"""Vectors put together from runs of an array, and what lies at equal distances side by side.
+"""Vectors put together from runs of an array; copies with a stride, and two copies interleaved.
 
 What im2col consists of, in LLVM's language; see ``llvm``.
 """
@@ -94,8 +94,8 @@ def _from_runs(builder, n: dict, count: int) -> None:
 
 
 def _from_halves(builder, n: dict) -> None:
-    """Of the usual maps of half a vector's width; reading half a vector across the end of a cache
-    line, which takes long, is rarer."""
+    """For maps half a vector wide, which are usual: half a vector lies across the end of a cache
+    line, where it takes long to read, less often than a whole one."""
     half = ir.VectorType(number, _HALF).as_pointer()
     order = ir.Constant(ir.VectorType(lane, LANES), list(range(LANES)))
     runs = [_begin(builder, n, integer(r))[0] for r in range(2)]
@@ -107,7 +107,7 @@ def _from_halves(builder, n: dict) -> None:
 
 
 def _from_many(builder, n: dict) -> None:
-    """Run by run; each is written to the vector's end, and the next one mends that."""
+    """Run by run; each is written up to the vector's end, and the next over what was too much."""
     with cgutils.for_range(builder, n["runs"]) as each:
         begin, mask = _begin(builder, n, each.index)
         with _each_row(builder, n) as (offset, here):
