@@ -102,6 +102,10 @@ class Stretch:
         for part in self._parts:
             part.forward()
 
+    def __getstate__(self) -> dict:
+        """For a copy, whose arrays are others: without what has been noted."""
+        return {**vars(self), "_moves": -1, "_repeat": None}
+
 
 class Plan:
     """All steps of a net, in groups where nothing that stays visible changes."""

@@ -1,7 +1,9 @@
 """Passes whose calls are repeated without the layers: the same numbers, whatever happens between.
 """
 
+import copy
 import gc
+import signal
 import threading
 import weakref
 
@@ -9,6 +11,7 @@ import numpy
 import pytest
 
 from minicaffe import TEST, TRAIN, Layer, Net, get_num_threads, set_num_threads
+from minicaffe.backend.cpu.threads import lock
 from minicaffe.layer import layer_class
 from minicaffe.proto import LayerParameter
 from minicaffe.tools import models
@@ -351,3 +354,36 @@ def test_a_pass_that_fails_is_no_recording(make_net, monkeypatch):
         with pytest.raises(ZeroDivisionError):
             net.forward()
     agree(net)
+
+
+def test_a_copy_of_a_net_is_repeated_on_arrays_of_its_own(net):
+    other = copy.deepcopy(net)
+    y = net.forward()["y"].copy()
+    for _ in range(4):
+        other.blobs["x"].data[...] = 0
+        bias = numpy.maximum(other.params["Convolution"][1].data, 0)[:, None, None]
+        assert (other.forward()["y"] == bias).all()
+        assert (net.blobs["y"].data == y).all()
+    agree(net, passes=3)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timer")
+def test_an_interrupted_pass_leaves_compiled_code_to_other_threads(make_net):
+    net = make_net(INPUT % "2, 3" + one("Exp"), TEST, device="cpu")
+    done, before = 0, signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        while done < 300:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.0002)
+                while True:
+                    net.forward()
+            except KeyboardInterrupt:
+                done += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    taken = threading.Event()
+    threading.Thread(target=lambda: lock.acquire() and (lock.release(), taken.set()),
+                     daemon=True).start()
+    assert taken.wait(5)
+    agree(net, passes=3)

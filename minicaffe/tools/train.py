@@ -49,9 +49,12 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return train_options.add_options(parser)
 
 
+SAVED = ("seed", "weights")  # options whose effect a solver state brings along
+
+
 def run(options: argparse.Namespace) -> int:
     """Train as the options say; returns the exit status."""
-    for option in ("seed", "weights"):
+    for option in SAVED:
         if options.resume is not None and getattr(options, option) is not None:
             raise ParameterError(f"--{option}", "not with --resume", "both",
                                  "the solver state brings its own.")
@@ -87,8 +90,10 @@ def _train(training: task.Training, folder: SnapshotFolder, options: argparse.Na
         if unsaved:
             print(f"SnapshotError: {unsaved}", file=sys.stderr)
         elif solver.stop_requested and not checkpoints.out_of_patience:
+            less = "".join(f" but --{option}" for option in SAVED if getattr(options, option)
+                           is not None)
             print(f"stopped after iteration {solver.iter}; "
-                  f"go on with the same options and --resume {solver.last_snapshot}")
+                  f"go on with the same options{less} and --resume {solver.last_snapshot}")
             return 130
         else:
             print(f"{solver.iter} iterations in {time.monotonic() - began:.1f} s; "

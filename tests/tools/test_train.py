@@ -231,8 +231,8 @@ def test_a_full_disk_for_the_last_snapshot_still_tells_the_accuracy(train, monke
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_request_to_end_leaves_a_snapshot_and_no_traceback(tmp_path, number):
     process = subprocess.Popen(
-        [sys.executable, ROOT / "train.py", "--iterations", "100000", "--log", "log.jsonl"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, ROOT / "train.py", "--iterations", "100000", "--log", "log.jsonl",
+         "--seed", "4"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)})
     log = tmp_path / "log.jsonl"
     deadline = time.monotonic() + 120
@@ -247,7 +247,8 @@ def test_a_request_to_end_leaves_a_snapshot_and_no_traceback(tmp_path, number):
     assert process.returncode == 130
     assert "Traceback" not in err and "interrupted: finishing iteration" in err
     last = out.splitlines()[-1]
-    assert last.startswith("stopped after iteration") and "--resume snapshots/digits_iter_" in last
+    assert last.startswith("stopped after iteration")
+    assert "the same options but --seed and --resume snapshots/digits_iter_" in last
     assert (tmp_path / last.split()[-1]).is_file()
 
 

@@ -23,25 +23,10 @@ _LAYERS = ["omp", "tbb", "workqueue"]
 _BRIEF = 20_000  # nanoseconds: a thread that sleeps takes half of it, or more, to wake up
 
 
-class _Lock:
-    """A lock that can be replaced in a forked child, where its holder may not exist."""
-
-    def __init__(self):
-        self.reset()
-
-    def reset(self):
-        self._lock = threading.RLock()
-
-    def __enter__(self):
-        self._lock.acquire()
-
-    def __exit__(self, *error):
-        self._lock.release()
-
-
 # numba's workqueue aborts the process when two Python threads enter it, and all threads share one
-# set of scratch buffers: whoever calls compiled code holds this.
-lock = _Lock()
+# set of scratch buffers: whoever calls compiled code holds this.  A lock with methods in Python
+# could be interrupted between being taken and being held, and would stay taken.
+lock = threading.RLock()
 _count: int | None = None
 _alone = False
 
@@ -126,7 +111,7 @@ def choose_layer() -> None:
 def _after_fork() -> None:
     """OpenMP kills a child that enters it after a fork; on one thread nothing enters it."""
     global _count, _alone
-    lock.reset()
+    lock._at_fork_reinit()  # as the logging module does: whoever held it may not exist here
     if getattr(parallel, "_is_initialized", True):
         _count, _alone = 1, True
         log.info("this forked process runs compiled code on one thread")
