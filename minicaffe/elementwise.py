@@ -36,6 +36,11 @@ def where(condition, a, b):
     return numpy.where(condition, a, b)
 
 
+def leaky(x, slope):
+    """``x if x > 0 else slope * x``: a ReLU with a slope on its negative side."""
+    return where(x > 0, x, slope * x + 0)  # -0.0 + 0 is 0.0: a slope of 0 leaves no minus sign
+
+
 def sigmoid(x):
     """``1 / (1 + exp(-x))``, with no exponential of a positive number, which could overflow."""
     small = exp(-abs(x))

@@ -27,6 +27,7 @@ class Step:
     def __init__(self, net: Net, index: int):
         self.index = index
         self.layer = net.layers[index]
+        self.backend = self.layer.backend
         self.bottom, self.top = net.bottoms_of(index), net.tops_of(index)
         self.propagate_down = net.bottom_need_backward[index]
         self.backward_needed = net.layer_need_backward[index]
@@ -79,7 +80,7 @@ class Stretch:
         self.index = parts[0].index
         self._parts = parts
         self._groups = [group for part in parts for group in part.groups]
-        self._backend = (parts[0].layer if isinstance(parts[0], Step) else parts[0]).backend
+        self._backend = parts[0].backend
         self._moves = -1  # how often blobs, of any net, had moved after the last pass of the layers
         self._repeat: Callable[[], bool] | None = None
         self._is_refused = False

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..backend.base import leaky
 from ..blob import Blob
-from ..elementwise import multiply
+from ..elementwise import leaky, multiply
 from ..layer import TEST
 from ..layers.batch_norm import BatchNorm, normalized, statistics
 from ..layers.buffered import with_input

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from ..backend.base import leaky
+from ..elementwise import leaky
 from ..layers.eltwise import FEW, SUM, Eltwise, multiples, weighted_sum
 from ..layers.relu import ReLU, leaky_backward
 from .group import Group, gradients_pass, types_of

@@ -7,7 +7,7 @@ Shapes: x (N, C, *spatial), w (O, C / group, *kernel), b (O,) or None, y (N, O, 
 
 from __future__ import annotations
 
-from ..backend.base import leaky
+from ..elementwise import leaky
 from ..window import Window
 
 

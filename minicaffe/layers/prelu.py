@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..backend.base import leaky
-from ..elementwise import where
+from ..elementwise import leaky, where
 from .broadcast import along, constant
 from .buffered import _SavesInput
 from .relu import leaky_backward

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..backend.base import leaky
-from ..elementwise import where
+from ..elementwise import leaky, where
 from ..errors import ParameterError
 from ..layer import Layer
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Callable
 
 import numpy
@@ -11,6 +10,8 @@ import pytest
 from minicaffe.backend import get_backend
 from minicaffe.backend.cpu import lstm, shares
 from minicaffe.backend.cpu.workspace import Workspace
+
+from .allocations import allocated
 
 SHAPES = [(1, 1, 1), (3, 2, 3), (4, 33, 70), (2, 9, 300), (3, 8, 64), (20, 5, 45)]  # T, N, H
 
@@ -85,15 +86,7 @@ def test_nothing_is_allocated_after_the_first_pass():
         backend.lstm_forward(z, offset, w, cont, h, c, tanh_c, y)
         backend.lstm_backward(y, z, w, cont, c, tanh_c, z)
 
-    work()
-    tracemalloc.start()
-    work()
-    tracemalloc.reset_peak()
-    before = tracemalloc.get_traced_memory()[0]
-    work()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak - before < 8192
+    assert allocated(work) < 8192
 
 
 def exchange(part, parts, step, values):

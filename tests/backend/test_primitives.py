@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import numpy
 import pytest
 
 from minicaffe.backend import get_backend
-from minicaffe.backend.base import leaky
-from minicaffe.elementwise import exp, maximum, where
+from minicaffe.elementwise import exp, leaky, maximum, where
 from minicaffe.errors import ShapeError
 from minicaffe.window import Window
 
 from . import naive
+from .allocations import allocated
 
 DTYPES = [numpy.float32, numpy.float64]
 
@@ -580,12 +578,4 @@ def test_nothing_is_allocated_after_the_first_call():
         backend.softmax(x[0], dx[0])
         backend.uniform(key, dx)
 
-    work()
-    tracemalloc.start()
-    work()
-    tracemalloc.reset_peak()
-    before = tracemalloc.get_traced_memory()[0]
-    work()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak - before < 8192
+    assert allocated(work) < 8192

@@ -10,7 +10,7 @@ import numpy
 import pytest
 
 from minicaffe.backend import get_backend
-from minicaffe.backend.base import leaky
+from minicaffe.elementwise import leaky
 from minicaffe.errors import ShapeError
 from minicaffe.window import Window
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy
 
-from ..base import check_sizes, check_sums
+from ..arrays import check_sizes, check_sums
 from .formulas import fingerprint, identity, nanoseconds, scalar
 from .jit import compiled, from_text
 from .shares import shared, spoil

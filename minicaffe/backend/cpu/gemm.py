@@ -135,7 +135,7 @@ def matmul(workspace: Workspace, threads: int, a, b, out, accumulate: bool) -> N
     if height > width if few else _cost(b.T, a.T, out.T) < _cost(a, b, out):
         a, b, out = b.T, a.T, out.T
     (height, depth), width = a.shape, b.shape[1]
-    left, right, result = _flat(a), _flat(b), _flat(out)
+    left, right, result = flat(a), flat(b), flat(out)
     if few:
         (a, a_stride, _), (b, _, b_stride) = left, right
         dots(threads, height, width, depth, a, a_stride, b, b_stride, *result, accumulate)
@@ -197,7 +197,7 @@ def _cost(a, b, out) -> float:
     return tiles + copies + reads + writes
 
 
-def _flat(matrix) -> tuple[numpy.ndarray, int, int]:
+def flat(matrix) -> tuple[numpy.ndarray, int, int]:
     """The memory of a matrix as a flat array, and its two strides, counted in elements."""
     rows, columns = matrix.shape
     if matrix.flags.c_contiguous:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy
 from numpy import float32, int32, uint64
 
+from .gemm import flat
 from .shares import shared
 from .transcendental import exp, ordered, unordered, where
 
@@ -74,16 +75,7 @@ def _across(part, parts, x, y, channels, inner):
 
 def copy(threads: int, x, out) -> None:
     """``out = x``: matrices of one shape; a row's elements lie side by side."""
-    _copy(threads, *_lines(x), *_lines(out), *x.shape)
-
-
-def _lines(matrix) -> tuple[numpy.ndarray, int]:
-    """A matrix as a flat array, and how far its rows are apart."""
-    apart = matrix.strides[0] // matrix.itemsize
-    if matrix.flags.c_contiguous:
-        return matrix.reshape(-1), matrix.shape[1]
-    size = (matrix.shape[0] - 1) * apart + matrix.shape[1]
-    return numpy.lib.stride_tricks.as_strided(matrix, (size,), (matrix.itemsize,)), apart
+    _copy(threads, *flat(x)[:2], *flat(out)[:2], *x.shape)
 
 
 @shared
