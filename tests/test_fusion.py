@@ -6,9 +6,9 @@ import pytest
 from minicaffe import TEST, TRAIN, Layer
 from minicaffe.backend import get_backend
 from minicaffe.backend.cpu import CpuBackend, get_num_threads, set_num_threads
-from minicaffe.keeping import lifetimes
 from minicaffe.layers.batch_norm import BatchNorm
 from minicaffe.layers.split import Split
+from minicaffe.net.keeping import lifetimes
 from minicaffe.testing import assert_close, assert_same
 
 DEVICES = pytest.mark.parametrize("device", ["cpu", "strict"])

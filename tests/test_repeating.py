@@ -11,7 +11,7 @@ import numpy
 import pytest
 
 from minicaffe import TEST, TRAIN, Layer, Net, get_num_threads, set_num_threads
-from minicaffe.backend.cpu.threads import lock
+from minicaffe.backend.cpu.runtime.threads import lock
 from minicaffe.layer import layer_class
 from minicaffe.proto import LayerParameter
 from minicaffe.tools import models

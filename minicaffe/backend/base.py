@@ -13,7 +13,7 @@ import numpy
 from ..elementwise import leaky
 from ..window import Window
 from . import convolution, lstm, pooling, winograd
-from .arrays import check_sizes, check_sums, evaluated
+from .operands import check_sizes, check_sums, evaluated
 
 
 class Backend:
@@ -24,7 +24,7 @@ class Backend:
         xp: the array library; what layers use for everything that is not a primitive.
         is_host: True if its arrays are NumPy arrays, so that a blob and its host view are one.
         fuses: names of the layer types that it computes within the pass of the layer before them:
-            see ``minicaffe/fusion/``.
+            see ``minicaffe/net/fusion/``.
     """
 
     name = "numpy"

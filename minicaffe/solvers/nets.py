@@ -9,9 +9,9 @@ from ..data.feeding import Feeder
 from ..data.transform import Transform
 from ..errors import ParameterError
 from ..fillers import without_fillers
-from ..graph import filter_net
 from ..layer import TEST, TRAIN
 from ..net import Net
+from ..net.description import filter_net
 from ..proto import NetState, SolverParameter
 from ..proto.upgrade import read_net, read_solver, upgrade_solver
 

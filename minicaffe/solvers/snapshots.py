@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy
 
 from ..errors import FileFormatError, TrainingError, WeightsError
+from ..net.weights import is_hdf5
 from ..proto import SolverParameter, hdf5, wire
 from ..proto.files import atomic_path
-from ..weights import is_hdf5
 from .lr_policy import current_step
 from .not_finite import parameter_not_finite
 

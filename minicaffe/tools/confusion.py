@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy
 
 from ..errors import ParameterError, ShapeError
-from ..graph import filter_net
 from ..layer import TEST
 from ..net import Net
+from ..net.description import filter_net
 from ..proto import LayerParameter, NetParameter, NetState
 from ..proto.upgrade import upgrade_net
 from ..solvers.means import OutputMeans

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .. import keeping
 from ..blob import Memory
 from ..layer import TRAIN
 from ..layers.convolution import Convolution
-from ..net import Net
-from ..plan import Plan
+from ..net import Net, keeping
+from ..net.plan import Plan
 
 _RECURRENT = ("LSTM", "RNN")  # the first axis of their sequences is time
 Shape = tuple[int, ...]

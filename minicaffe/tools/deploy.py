@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..errors import NetError, ParameterError
-from ..graph import filter_net
 from ..layer import TEST
+from ..net.description import filter_net
 from ..proto import (
     ConvolutionParameter,
     LayerParameter,

@@ -10,8 +10,8 @@ from ..data import Dataset
 from ..data.feeding import input_tops
 from ..data.sets import open_dataset
 from ..errors import ParameterError
-from ..graph import filter_net
 from ..layer import TRAIN
+from ..net.description import filter_net
 from ..proto import LayerParameter, NetParameter, NetState
 from ..proto.upgrade import upgrade_net
 from ..solvers import Solver

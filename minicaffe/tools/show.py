@@ -11,9 +11,9 @@ import numpy
 
 from ..data.image import import_pillow
 from ..errors import ParameterError, nearest
+from ..net.weights import is_hdf5
 from ..proto import hdf5, wire
 from ..proto.files import atomic_write, existing_file
-from ..weights import is_hdf5
 from . import trained
 
 DESCRIPTION = """\

@@ -11,9 +11,9 @@ from pathlib import Path
 from ..data.feeding import as_inputs, input_tops
 from ..errors import ParameterError
 from ..fillers import without_fillers
-from ..graph import filter_net
 from ..layer import TEST, TRAIN
 from ..net import Net
+from ..net.description import filter_net
 from ..proto import NetParameter, NetState
 from ..proto.files import atomic_write, existing_file
 from ..proto.upgrade import upgrade_net

@@ -13,9 +13,9 @@ import numpy
 from ..data.image import read_image
 from ..data.transform import Transform
 from ..errors import FileFormatError, NetError, ParameterError, ShapeError
-from ..graph import filter_net
 from ..layer import TEST
 from ..net import Net
+from ..net.description import filter_net
 from ..proto import NetParameter, NetState, TransformationParameter
 from ..proto.files import existing_file
 from ..proto.upgrade import read_net, upgrade_net

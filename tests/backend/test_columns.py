@@ -6,9 +6,9 @@ import numpy
 import pytest
 
 from minicaffe.backend import get_backend
-from minicaffe.backend.cpu.convolution import turns
-from minicaffe.backend.cpu.jit import compiled
-from minicaffe.backend.cpu.runs import copy_every
+from minicaffe.backend.cpu.convolution.panels import turns
+from minicaffe.backend.cpu.runtime.jit import compiled
+from minicaffe.backend.cpu.vectors.strided_copies import copy_every
 from minicaffe.window import Window
 
 from . import naive
@@ -85,7 +85,8 @@ def test_every_so_many_elements_are_copied_and_nothing_else_is_touched(step):
 ONCE = """
 import numpy
 from minicaffe.backend import get_backend
-from minicaffe.backend.cpu import columns, gemm
+from minicaffe.backend.cpu.convolution import columns
+from minicaffe.backend.cpu.matrix import gemm
 from minicaffe.window import Window
 draw = lambda *shape: numpy.ones(shape, numpy.float32)
 window = Window((3, 3), (2, 2), (1, 1), (1, 1))

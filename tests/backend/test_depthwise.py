@@ -8,9 +8,9 @@ import numpy
 import pytest
 
 from minicaffe.backend import get_backend
-from minicaffe.backend.cpu import depthwise
-from minicaffe.backend.cpu.jit import processor
-from minicaffe.backend.cpu.workspace import Workspace
+from minicaffe.backend.cpu.convolution import depthwise
+from minicaffe.backend.cpu.runtime.jit import processor
+from minicaffe.backend.cpu.runtime.workspace import Workspace
 from minicaffe.errors import ShapeError
 from minicaffe.window import Window
 
@@ -159,8 +159,8 @@ def test_it_suits_groups_of_one_channel_over_two_axes(x_shape, w_shape, group, s
 
 AGREE = """
 from tests.backend.test_depthwise import CASES, close, drawn, expected, results
-from minicaffe.backend.cpu.llvm import LANES
-from minicaffe.backend.cpu.workspace import Workspace
+from minicaffe.backend.cpu.vectors.llvm import LANES
+from minicaffe.backend.cpu.runtime.workspace import Workspace
 for given in CASES.values():
     arrays = drawn(*given)
     close(results(1, Workspace(), *arrays), expected(*arrays))

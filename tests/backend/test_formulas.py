@@ -7,7 +7,7 @@ import pytest
 
 from minicaffe.backend import get_backend
 from minicaffe.backend.cpu.formulas import scalar
-from minicaffe.backend.cpu.jit import compiled
+from minicaffe.backend.cpu.runtime.jit import compiled
 from minicaffe.elementwise import where
 
 from .processes import printed
@@ -21,7 +21,7 @@ from minicaffe.backend import get_backend
 from minicaffe.layers.buffered import with_input
 get_backend("cpu")
 from minicaffe.backend.cpu.formulas import scalar
-from minicaffe.backend.cpu.jit import compiled
+from minicaffe.backend.cpu.runtime.jit import compiled
 
 def formulas():
     for found in pkgutil.iter_modules(minicaffe.layers.__path__):

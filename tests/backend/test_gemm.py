@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy
 import pytest
 
-from minicaffe.backend.cpu import gemm
-from minicaffe.backend.cpu.llvm import COLUMNS, TALL
-from minicaffe.backend.cpu.workspace import Workspace
+from minicaffe.backend.cpu.matrix import gemm
+from minicaffe.backend.cpu.runtime.workspace import Workspace
+from minicaffe.backend.cpu.vectors.llvm import COLUMNS, TALL
 
 
 def draw(seed: int, *shape):

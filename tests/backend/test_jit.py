@@ -11,8 +11,9 @@ import numba
 import numpy
 import pytest
 
-from minicaffe.backend.cpu import elementwise, jit
+from minicaffe.backend.cpu import elementwise
 from minicaffe.backend.cpu.formulas import fingerprint
+from minicaffe.backend.cpu.runtime import jit
 from minicaffe.elementwise import exp
 
 from .processes import printed, run
@@ -152,7 +153,7 @@ print(x[0])
 
 
 @pytest.mark.parametrize("changed, differs", [
-    ("backend/cpu/gemm.py", True), ("backend/base.py", True), ("elementwise.py", True),
+    ("backend/cpu/matrix/gemm.py", True), ("backend/base.py", True), ("elementwise.py", True),
     ("window.py", False)])
 def test_the_folder_of_the_cache_depends_on_the_sources_of_the_kernels(tmp_path, changed, differs):
     copy = tmp_path / "minicaffe"

@@ -8,8 +8,9 @@ import numpy
 import pytest
 
 from minicaffe.backend import get_backend
-from minicaffe.backend.cpu import lstm, shares
-from minicaffe.backend.cpu.workspace import Workspace
+from minicaffe.backend.cpu import lstm
+from minicaffe.backend.cpu.runtime import parallel as parallel
+from minicaffe.backend.cpu.runtime.workspace import Workspace
 
 from .allocations import allocated
 
@@ -96,7 +97,7 @@ def exchange(part, parts, step, values):
 
 @pytest.mark.parametrize("parts", [1, 2, 5])
 def test_a_step_begins_when_all_shares_of_the_last_one_are_done(parts):
-    run = shares.stepped(exchange)
+    run = parallel.parallel_steps(exchange)
     values = numpy.zeros((101, parts))
     values[0] = numpy.arange(parts)
     run(parts, 100, values.reshape(-1))

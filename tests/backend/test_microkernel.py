@@ -6,15 +6,15 @@ import platform
 
 import pytest
 
-from minicaffe.backend.cpu.jit import processor
-from minicaffe.backend.cpu.llvm import tile
+from minicaffe.backend.cpu.runtime.jit import processor
+from minicaffe.backend.cpu.vectors.llvm import tile
 
 from .processes import printed
 
 AGREE = """
 import numpy
 from minicaffe.backend import get_backend
-from minicaffe.backend.cpu import llvm
+from minicaffe.backend.cpu.vectors import llvm
 from minicaffe.window import Window
 backend, reference = get_backend("cpu"), get_backend("numpy")
 draw = lambda seed, *shape: numpy.random.default_rng(seed).standard_normal(shape)

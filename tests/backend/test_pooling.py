@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from minicaffe.backend import get_backend
-from minicaffe.backend.cpu.jit import processor
+from minicaffe.backend.cpu.runtime.jit import processor
 from minicaffe.window import Window
 
 from .processes import printed
@@ -18,7 +18,7 @@ from .processes import printed
 def all_threads(monkeypatch):
     """All threads work, however little there is to do."""
     get_backend("cpu")
-    monkeypatch.setattr("minicaffe.backend.cpu.threads._Work.brief", 0)
+    monkeypatch.setattr("minicaffe.backend.cpu.runtime.threads._Work.brief", 0)
 
 
 def window(kernel, stride, pad=(0, 0), ceil=True):
@@ -162,7 +162,7 @@ def test_a_nan_or_infinity_stays_in_the_averages_of_its_windows(whole):
 
 AGREE = """
 import numpy
-from minicaffe.backend.cpu.llvm import LANES
+from minicaffe.backend.cpu.vectors.llvm import LANES
 from tests.backend.test_pooling import WINDOWS, all_four, numbers
 wrong = 0
 for win in WINDOWS.values():

@@ -9,8 +9,9 @@ import numpy
 import pytest
 
 from minicaffe.backend import get_backend
-from minicaffe.backend.cpu import elementwise, get_num_threads, set_num_threads, threads
-from minicaffe.backend.cpu.threads import launched
+from minicaffe.backend.cpu import elementwise, get_num_threads, set_num_threads
+from minicaffe.backend.cpu.runtime import threads
+from minicaffe.backend.cpu.runtime.threads import launched
 from minicaffe.elementwise import multiply, tanh, where
 from minicaffe.errors import ParameterError
 from minicaffe.layers.buffered import with_input
@@ -97,8 +98,8 @@ def test_the_number_of_threads_comes_from_the_environment():
 def test_so_many_threads_work():
     code = """
 import numpy
-from minicaffe.backend.cpu.shares import shared
-@shared(cache=False)
+from minicaffe.backend.cpu.runtime.parallel import parallel
+@parallel(cache=False)
 def mark(part, parts, out):
     out[part] = 10 * part + parts
 out = numpy.zeros(4, numpy.int64)
@@ -110,7 +111,7 @@ for count in (1, 3): mark(count, out); print(out.tolist())
 @pytest.mark.parametrize("nanoseconds, count", [(0, 1), (19_999, 1), (20_000, 3), (1e9, 3)])
 def test_short_work_is_done_by_one_thread(monkeypatch, nanoseconds, count):
     monkeypatch.setattr(threads, "_count", 3)
-    assert threads.worth(nanoseconds) == count
+    assert threads.threads_for(nanoseconds) == count
 
 
 @pytest.mark.parametrize("formula, few, many", [
@@ -233,7 +234,7 @@ print(everything() == expected, get_num_threads())
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_child_forked_before_any_work_or_during_it_works():
     lines = printed(EVERYTHING + FORK + """
-from minicaffe.backend.cpu.threads import lock
+from minicaffe.backend.cpu.runtime.threads import lock
 set_num_threads(2)
 forked(lambda: sorted(everything().items()))
 import threading
@@ -251,7 +252,7 @@ done.set()
 
 def test_a_primitive_waits_for_another_threads():
     """Scratch buffers are shared: two primitives at once would write into each other's."""
-    from minicaffe.backend.cpu.threads import lock
+    from minicaffe.backend.cpu.runtime.threads import lock
     backend, window = get_backend("cpu"), Window((1, 1), (1, 1), (0, 0), (1, 1))
     x = numpy.ones((1, 1, 2, 2), numpy.float32)
     y, finished = numpy.zeros_like(x), threading.Event()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy
 import pytest
 
-from minicaffe.backend.cpu.jit import compiled
-from minicaffe.backend.cpu.vectors import (
+from minicaffe.backend.cpu.runtime.jit import compiled
+from minicaffe.backend.cpu.vectors.short_loops import (
     LANES,
     count_from,
     fill,

@@ -17,11 +17,11 @@ from minicaffe.window import Window
 from . import processes
 
 get_backend("cpu")
-tiles = pytest.importorskip("minicaffe.backend.cpu.tiles")
-transforms = pytest.importorskip("minicaffe.backend.cpu.transforms")
-winograd = pytest.importorskip("minicaffe.backend.cpu.winograd")
-gradient = pytest.importorskip("minicaffe.backend.cpu.winograd_gradient")
-workspace = pytest.importorskip("minicaffe.backend.cpu.workspace")
+tiles = pytest.importorskip("minicaffe.backend.cpu.convolution.winograd.tiles")
+transforms = pytest.importorskip("minicaffe.backend.cpu.convolution.winograd.transforms")
+winograd = pytest.importorskip("minicaffe.backend.cpu.convolution.winograd.forward")
+gradient = pytest.importorskip("minicaffe.backend.cpu.convolution.winograd.gradient")
+workspace = pytest.importorskip("minicaffe.backend.cpu.runtime.workspace")
 
 EDGES = sorted(transforms.POINTS)
 
@@ -156,8 +156,9 @@ import ctypes, mmap, numpy
 from minicaffe.backend import get_backend
 from minicaffe.window import Window
 get_backend("cpu")
-from minicaffe.backend.cpu import winograd, winograd_gradient
-from minicaffe.backend.cpu.workspace import Workspace
+from minicaffe.backend.cpu.convolution.winograd import forward as winograd
+from minicaffe.backend.cpu.convolution.winograd import gradient as winograd_gradient
+from minicaffe.backend.cpu.runtime.workspace import Workspace
 
 def at_the_end(*shape):
     size = 4 * int(numpy.prod(shape))

@@ -10,7 +10,7 @@ from minicaffe.data import Batches, Dataset
 from minicaffe.data.feeding import Feeder, as_inputs, by_name, input_tops
 from minicaffe.data.transform import Transform
 from minicaffe.errors import ParameterError, ShapeError
-from minicaffe.graph import filter_net
+from minicaffe.net.description import filter_net
 from minicaffe.proto import NetParameter, NetState, TransformationParameter
 from minicaffe.proto.text import parse_text
 from minicaffe.proto.upgrade import read_net

@@ -3,13 +3,12 @@
 Everything else (float64, columns that are asked for, arrays that are not contiguous) runs the
 reference, by inheritance.  Results have the same bits for any number of threads.
 
-To read it, begin with what all kernels use: ``jit`` (how functions are compiled and kept),
-``shares`` and ``threads`` (how several threads run one), ``recording`` (how calls are repeated).
-Matrices: ``llvm``, ``microkernel`` (a tile), ``blocks``, ``gemm``, ``dots``.  Convolution:
-``algorithms`` (the rule), ``tables``, ``columns``, ``runs``, ``convolution``, ``weight_gradient``,
-``packing``; ``winograd`` with ``tiles``, ``transforms`` and ``winograd_gradient``; ``depthwise``
-with ``taps``; ``direct``, the slow definition.  The rest: ``elementwise`` with ``formulas`` and
-``transcendental``, ``pooling`` and ``lstm`` on ``vectors``, ``rows``, ``neighbours``.
+To read it, begin with ``runtime/``, which all kernels use: ``jit`` (how functions are compiled and
+kept), ``parallel`` and ``threads`` (how several threads run one), ``recording`` (how calls are
+repeated).  ``vectors/`` has the machine's vectors and what moves numbers by them, ``matrix/`` the
+tile that all products end up in, ``convolution/`` the algorithms and the rule that chooses among
+them.  The rest is a file for each kind of primitive: ``elementwise`` with ``formulas``,
+``pooling``, ``lstm``, ``rows``, ``neighbours``.
 """
 
 from __future__ import annotations
@@ -31,13 +30,15 @@ except Exception as error:  # numba also fails on versions of NumPy that it does
                       f"{type(error).__name__}: {error}",
                       "pip install numba, or use the device 'numpy'.") from error
 
-from . import direct, gemm, lstm, neighbours, pooling, rows
-from .algorithms import choose
+from . import lstm, neighbours, pooling, rows
+from .convolution import direct
+from .convolution.algorithm_rule import choose
 from .elementwise import Calls
-from .recording import Recording
-from .shares import spoil
-from .threads import get_num_threads, lock, set_num_threads, worth
-from .workspace import Workspace, zeros
+from .matrix import gemm
+from .runtime.parallel import prevent_recording
+from .runtime.recording import Recording
+from .runtime.threads import get_num_threads, lock, set_num_threads, threads_for
+from .runtime.workspace import Workspace, zeros
 
 __all__ = ["CpuBackend", "get_num_threads", "set_num_threads"]
 
@@ -50,7 +51,7 @@ def _outside(primitive: Callable) -> Callable:
     """A primitive of the reference, which no recording of compiled calls can hold."""
     @functools.wraps(primitive)
     def run(*arguments, **options):
-        spoil()
+        prevent_recording()
         return primitive(*arguments, **options)
 
     return run
@@ -82,7 +83,7 @@ class CpuBackend(_Reference):
                 _float32(a) and a.size and a.strides[1] == a.itemsize for a in (x, out)):
             return super().copy(x, out)
         with lock:
-            rows.copy(worth(x.size / 8), x, out)
+            rows.copy(threads_for(x.size / 8), x, out)
 
     def map(self, function: Callable, out, *inputs) -> None:
         outs = out if isinstance(out, tuple) else (out,)
@@ -104,28 +105,28 @@ class CpuBackend(_Reference):
             return super().neighbour_sums(x, out, size, axes)
         with lock:
             if square:
-                neighbours.within(self._workspace, worth(size * x.size / 16), x, out, size)
+                neighbours.within(self._workspace, threads_for(size * x.size / 16), x, out, size)
             else:
-                neighbours.along(worth(size * x.size / 16), x, out, size, *axes)
+                neighbours.along(threads_for(size * x.size / 16), x, out, size, *axes)
 
     def uniform(self, key, out) -> None:
         if not _plain(out):
             return super().uniform(key, out)
         with lock:
-            rows.uniform(worth(out.size / 8), key.reshape(-1), out.reshape(-1))
+            rows.uniform(threads_for(out.size / 8), key.reshape(-1), out.reshape(-1))
 
     def matmul(self, a, b, out, accumulate: bool = False) -> None:
         if not all(_float32(x) and x.size and min(x.strides) >= 0 for x in (a, b, out)):
             return super().matmul(a, b, out, accumulate)
         with lock:
             time = max(a.size * out.shape[1] * _PRODUCT, (a.size + b.size) * _NUMBER)
-            gemm.matmul(self._workspace, worth(time), a, b, out, bool(accumulate))
+            gemm.matmul(self._workspace, threads_for(time), a, b, out, bool(accumulate))
 
     def softmax(self, x, y) -> None:
         if not _plain(x, y):
             return super().softmax(x, y)
         with lock:
-            rows.softmax(worth(x.size / 2), x, y)
+            rows.softmax(threads_for(x.size / 2), x, y)
 
     # ----------------------------------------------------------------------------------- LSTM
 
@@ -134,14 +135,16 @@ class CpuBackend(_Reference):
             return super().lstm_forward(z, offset, w, cont, h, c, tanh_c, y)
         with lock:
             time = max(z[0].size * h.shape[-1] * _PRODUCT, w.size * _NUMBER)
-            lstm.forward(self._workspace, worth(_STEPS * time), z, offset, w, cont, h, c, tanh_c, y)
+            lstm.forward(self._workspace, threads_for(_STEPS * time),
+                         z, offset, w, cont, h, c, tanh_c, y)
 
     def lstm_backward(self, dy, z, w, cont, c, tanh_c, dz) -> None:
         if not _plain(dy, z, w, cont, c, tanh_c, dz):
             return super().lstm_backward(dy, z, w, cont, c, tanh_c, dz)
         with lock:
             time = max(z[0].size * w.shape[-1] * _PRODUCT, w.size * _NUMBER)
-            lstm.backward(self._workspace, worth(_STEPS * time), dy, z, w, cont, c, tanh_c, dz)
+            lstm.backward(self._workspace, threads_for(_STEPS * time),
+                          dy, z, w, cont, c, tanh_c, dz)
 
     # ---------------------------------------------------------------------------- convolution
 
@@ -151,7 +154,7 @@ class CpuBackend(_Reference):
             return super().conv_forward(x, w, b, y, window, group, slope, columns, algorithm)
         chosen = choose(x.shape, w.shape, window, group, algorithm).forward
         with lock:
-            chosen.run(self._workspace, worth(y.size * w[0].size * chosen.work * _PRODUCT),
+            chosen.run(self._workspace, threads_for(y.size * w[0].size * chosen.work * _PRODUCT),
                        x, w, b, y, window, group, slope)
 
     def conv_backward_weight(self, x, dy, dw, db, window: Window, group: int, columns=None,
@@ -160,7 +163,7 @@ class CpuBackend(_Reference):
             return super().conv_backward_weight(x, dy, dw, db, window, group, columns, algorithm)
         chosen = choose(x.shape, dw.shape, window, group, algorithm).weight
         with lock:
-            chosen.run(self._workspace, worth(dy.size * dw[0].size * chosen.work * _PRODUCT),
+            chosen.run(self._workspace, threads_for(dy.size * dw[0].size * chosen.work * _PRODUCT),
                        x, dy, dw, db, window, group)
 
     def conv_backward_data(self, dy, w, dx, window: Window, group: int,
@@ -169,7 +172,7 @@ class CpuBackend(_Reference):
             return super().conv_backward_data(dy, w, dx, window, group, algorithm)
         chosen = choose(dx.shape, w.shape, window, group, algorithm).data
         with lock:
-            chosen.run(self._workspace, worth(dy.size * w[0].size * chosen.work * _PRODUCT),
+            chosen.run(self._workspace, threads_for(dy.size * w[0].size * chosen.work * _PRODUCT),
                        dy, w, dx, window, group)
 
     def conv_algorithms(self, x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window,
@@ -180,7 +183,7 @@ class CpuBackend(_Reference):
         if x.ndim != 4 or not _plain(x, w, b, y):
             return super().direct_forward(x, w, b, y, window, group)
         with lock:
-            direct.forward(worth(2 * y.size * w[0].size), x, w,
+            direct.forward(threads_for(2 * y.size * w[0].size), x, w,
                            zeros(len(w)) if b is None else b.reshape(-1), y,
                            window.stride, window.pad, window.dilation, group)
 
@@ -188,7 +191,7 @@ class CpuBackend(_Reference):
         if x.ndim != 4 or dw is None or not _plain(x, dy, dw):
             return super().direct_backward_weight(x, dy, dw, db, window, group)
         with lock:
-            direct.backward_weight(worth(2 * dy.size * dw[0].size), x, dy, dw,
+            direct.backward_weight(threads_for(2 * dy.size * dw[0].size), x, dy, dw,
                                    window.stride, window.pad, window.dilation, group)
         if db is not None:
             super().direct_backward_weight(x, dy, None, db, window, group)
@@ -197,7 +200,7 @@ class CpuBackend(_Reference):
         if dx.ndim != 4 or not _plain(dy, w, dx):
             return super().direct_backward_data(dy, w, dx, window, group)
         with lock:
-            direct.backward_data(worth(2 * dy.size * w[0].size), dy, w, dx,
+            direct.backward_data(threads_for(2 * dy.size * w[0].size), dy, w, dx,
                                  window.stride, window.pad, window.dilation, group)
 
     # -------------------------------------------------------------------------------- pooling
@@ -206,25 +209,25 @@ class CpuBackend(_Reference):
         if not (_plain(x, y) and _is_mask(mask) and _adjacent(window)):
             return super().max_pool_forward(x, y, mask, window)
         with lock:
-            pooling.max_forward(worth(x.size), x, y, mask, window)
+            pooling.max_forward(threads_for(x.size), x, y, mask, window)
 
     def max_pool_backward(self, dy, mask, dx) -> None:
         if not (_plain(dy, dx) and _is_mask(mask)):
             return super().max_pool_backward(dy, mask, dx)
         with lock:
-            pooling.max_backward(worth(dx.size), dy, mask, dx)
+            pooling.max_backward(threads_for(dx.size), dy, mask, dx)
 
     def average_pool_forward(self, x, y, window: Window) -> None:
         if not (_plain(x, y) and _adjacent(window)):
             return super().average_pool_forward(x, y, window)
         with lock:
-            pooling.average_forward(worth(x.size), x, y, window)
+            pooling.average_forward(threads_for(x.size), x, y, window)
 
     def average_pool_backward(self, dy, dx, window: Window) -> None:
         if not (_plain(dy, dx) and _adjacent(window)):
             return super().average_pool_backward(dy, dx, window)
         with lock:
-            pooling.average_backward(worth(dx.size), dy, dx, window)
+            pooling.average_backward(threads_for(dx.size), dy, dx, window)
 
 
 def _float32(array) -> bool:

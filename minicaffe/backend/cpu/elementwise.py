@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy
 
-from ..arrays import check_sizes, check_sums
+from ..operands import check_sizes, check_sums
 from .formulas import fingerprint, identity, nanoseconds, scalar
-from .jit import compiled, from_text
-from .shares import shared, spoil
-from .threads import worth
+from .runtime.jit import compiled, from_text
+from .runtime.parallel import parallel, prevent_recording
+from .runtime.threads import threads_for
 
 CHUNK = 4096  # elements: what one thread takes at least
 _REMEMBERED = 4096  # calls
@@ -129,7 +129,7 @@ def _made(text: str, name: str, function: Callable, kinds: tuple[str, ...], outs
     made = from_text(source, name, names, place=loop)
     known = fingerprint(function)
     made.__qualname__ = f"{made.__name__}.{function.__name__.strip('<>')}.{known}"
-    return shared(made, cache=known is not None, fastmath=fastmath)
+    return parallel(made, cache=known is not None, fastmath=fastmath)
 
 
 @compiled
@@ -181,7 +181,7 @@ class Calls:
         call = self._call(loop, function, outs, inputs, _twins(inputs, outs))
         if call is None:
             return False
-        call.loop(worth(call.nanoseconds), call.channels, call.length,
+        call.loop(threads_for(call.nanoseconds), call.channels, call.length,
                   *[out.reshape(-1) for out in outs], *_given(call, inputs))
         return True
 
@@ -197,9 +197,9 @@ class Calls:
         shape = len(outs), call.blocks, outs[0].size
         count = 2 * math.prod(shape)
         sums = workspace.floats("sums", count)[:count].view(numpy.float64).reshape(shape)
-        call.loop(worth(call.nanoseconds), call.channels, call.length, sums,
+        call.loop(threads_for(call.nanoseconds), call.channels, call.length, sums,
                   *_given(call, inputs))
-        spoil()
+        prevent_recording()
         for partial, out in zip(sums, outs):
             _finish(partial, out.reshape(-1), accumulate)
         return True

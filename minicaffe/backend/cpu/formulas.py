@@ -16,8 +16,8 @@ from numba.core.ir_utils import build_definitions, get_definition, guard
 from numba.core.untyped_passes import IRProcessing
 
 from ... import elementwise
-from . import transcendental
-from .jit import inner
+from .runtime.jit import inner
+from .vectors import transcendental
 
 # Nanoseconds for one element on one thread: of a formula that only waits for memory, and of what
 # takes longer, measured on an AMD Zen 5 with vectors of 512 bits.

@@ -11,20 +11,20 @@ import numpy
 
 from .. import lstm
 from ..lstm import GATES
-from .dots import FEW, STEP, multiply_few
 from .formulas import scalar
-from .gemm import DEPTH, multiply, pack
-from .jit import compiled, inner
-from .llvm import COLUMNS, LANES, TALL
-from .shares import shared, stepped
-from .vectors import apply, fill, load, store
-from .workspace import Workspace, strided, zeros
+from .matrix.dots import FEW, STEP, multiply_few
+from .matrix.gemm import DEPTH, multiply, pack
+from .runtime.jit import compiled, inner
+from .runtime.parallel import parallel, parallel_steps
+from .runtime.workspace import Workspace, strided, zeros
+from .vectors.llvm import COLUMNS, LANES, TALL
+from .vectors.short_loops import apply, fill, load, store
 
 _inlined = compiled(forceinline=True)
 _step, _step_backward = scalar(lstm.step), scalar(lstm.step_backward)
 
 
-@shared
+@parallel
 def _pack(part, parts, matrices, depth, width, w, size, k_stride, j_stride, panels):
     """The panels of some matrices (depth, width), one behind the other in w."""
     across = (width + COLUMNS - 1) // COLUMNS
@@ -74,7 +74,7 @@ def _store_gates(gates, z, at, H, count):
         store(gates[gate], z, at + gate * H, count)
 
 
-@stepped
+@parallel_steps
 def _forward(part, parts, t, N, H, z, offset, offset_stride, w, panels, row, col, line, zero,
              cont, h, c, tanh_c, y):
     """One thread's share of step t: some of the units, COLUMNS at a time, whose z stays near."""
@@ -107,7 +107,7 @@ def _forward(part, parts, t, N, H, z, offset, offset_stride, w, panels, row, col
                 store(found[7], h, after * H + j, count)
 
 
-@stepped
+@parallel_steps
 def _backward(part, parts, step, T, N, H, dy, z, panels, row, col, line, zero, cont, c, tanh_c,
               dh, dc, dz):
     """One thread's share of the step that is ``step`` ones before the last: some of the units."""

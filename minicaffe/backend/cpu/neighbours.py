@@ -7,10 +7,10 @@ import math
 import numpy
 from numpy import float32, int32, uint64
 
-from .jit import inner
-from .recent import recent
-from .shares import shared
-from .workspace import aligned
+from .runtime.bounded_cache import bounded_cache
+from .runtime.jit import inner
+from .runtime.parallel import parallel
+from .runtime.workspace import aligned
 
 _PIECE = 1024  # elements that stay in the nearest cache while all of a window are added
 
@@ -43,7 +43,7 @@ def _add_all(source, begin, apart, steps, target, at, count):
         target[at + i] = total
 
 
-@shared
+@parallel
 def _along(part, parts, x, out, channels, inner, steps):
     """x, out: flat (outer, channels, inner); the window's steps lie along the channels."""
     reach, pieces = len(steps) // 2, (inner + _PIECE - 1) // _PIECE
@@ -60,7 +60,7 @@ def _along(part, parts, x, out, channels, inner, steps):
                 _add(x, start + other * inner, out, at, count, other > lowest)
 
 
-@shared
+@parallel
 def _within(part, parts, x, out, width, size, place, scratch):
     """x, out: flat (planes, height, width).
 
@@ -93,7 +93,7 @@ def along(threads: int, x, out, size: int, axis: int) -> None:
            steps)
 
 
-@recent
+@bounded_cache
 def _columns(height: int, width: int) -> numpy.ndarray:
     """The column of each element of a flat plane."""
     return numpy.tile(numpy.arange(width, dtype=int32), height)

@@ -13,12 +13,13 @@ from typing import NamedTuple
 import numpy
 from numpy import float32, int32, uint64
 
-from .blocks import clear_floats
-from .jit import inner
-from .llvm import LANES
-from .recent import recent
-from .shares import shared
-from .vectors import (
+from .runtime.bounded_cache import bounded_cache
+from .runtime.jit import inner
+from .runtime.parallel import parallel
+from .runtime.workspace import aligned
+from .vectors.blocks import clear_floats
+from .vectors.llvm import LANES
+from .vectors.short_loops import (
     count_from,
     fill,
     lane_sum,
@@ -29,7 +30,6 @@ from .vectors import (
     store_every,
     where,
 )
-from .workspace import aligned
 
 _ROWS = 8  # in one step before the next reads them: who reads what was just written has to wait
 _AHEAD = 1024  # floats: how early to fetch, as no processor foresees that rows are read thrice
@@ -75,7 +75,7 @@ def _largest_along(values, places, row, kernel, stride, y, mask, at, count):
         store(place, mask, at + j, count - j)
 
 
-@shared
+@parallel
 def _max(part, parts, x, y, mask, kernel, stride, pad, values, places):
     """values, places: for each part _ROWS rows, whose padding holds what is never the largest."""
     values, places, room = values[part], places[part], values.shape[1] // _ROWS
@@ -92,7 +92,7 @@ def _max(part, parts, x, y, mask, kernel, stride, pad, values, places):
                                y, mask, (plane * rows + i) * columns, columns)
 
 
-@shared
+@parallel
 def _max_backward(part, parts, dy, mask, dx, area, windows):
     planes, some = dx.size // area, max(1, _CLEARED // area)
     end = planes * (part + 1) // parts
@@ -130,7 +130,7 @@ def _averages_along(sums, row, kernel, stride, height, widths, y, at, count):
         store(total / (fill(height) * load_every(widths, j, 1)), y, at + j, count - j)
 
 
-@shared
+@parallel
 def _average(part, parts, x, y, size, output, kernel, stride, pad, heights, widths, sums):
     """heights, widths: of the windows, up to the padding's border; sums: as ``values`` above."""
     sums, room = sums[part], sums.shape[1] // _ROWS
@@ -168,7 +168,7 @@ def _add_up(shares, row, kernel, dx, plane, width, first, last):
             store(load(dx, at, width - c, _ZERO) + total, dx, at, width - c)
 
 
-@shared
+@parallel
 def _average_backward(part, parts, dy, dx, size, output, kernel, stride, pad, heights, widths,
                       shares):
     """shares: for each part _ROWS rows of zeros, which stay where no window has its last column."""
@@ -188,7 +188,7 @@ def _average_backward(part, parts, dy, dx, size, output, kernel, stride, pad, he
                         dx, plane * height * width, width, first, last)
 
 
-@shared
+@parallel
 def _mean(part, parts, x, y, area):
     """The average where the window is the whole plane."""
     for plane in range(y.size * part // parts, y.size * (part + 1) // parts):
@@ -198,7 +198,7 @@ def _mean(part, parts, x, y, area):
         y[uint64(plane)] = lane_sum(total) / float32(area)
 
 
-@shared
+@parallel
 def _mean_backward(part, parts, dy, dx, area):
     for plane in range(dy.size * part // parts, dy.size * (part + 1) // parts):
         share = fill(dy[uint64(plane)] / float32(area))
@@ -257,7 +257,7 @@ class _Rows(NamedTuple):
         return self.values.nbytes + self.places.nbytes
 
 
-@recent
+@bounded_cache
 def _rows(use: str, padding: float, threads: int, width: int, columns: int, kernel: int,
           stride: int, pad: int) -> _Rows:
     """The same for each call of equal sizes, as nobody writes to what lies beside a row."""
@@ -266,7 +266,7 @@ def _rows(use: str, padding: float, threads: int, width: int, columns: int, kern
     return _Rows(numpy.full(shape, padding, float32), numpy.full(shape, -1, int32))
 
 
-@recent
+@bounded_cache
 def _extents(size: int, count: int, kernel: int, stride: int, pad: int) -> numpy.ndarray:
     """Along one axis: the extent of each window up to the padding's border, and some ones."""
     first = numpy.arange(count) * stride - pad

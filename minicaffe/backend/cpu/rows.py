@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy
 from numpy import float32, int32, uint64
 
-from .gemm import flat
-from .shares import shared
-from .transcendental import exp, ordered, unordered, where
+from .matrix.gemm import flat
+from .runtime.parallel import parallel
+from .vectors.transcendental import exp, ordered, unordered, where
 
 _PIECE = 512  # elements of each channel that are worked on together
 
@@ -25,7 +25,7 @@ def softmax(threads: int, x, y) -> None:
         _across(threads, x.reshape(-1), y.reshape(-1), channels, inner)
 
 
-@shared(fastmath={"reassoc"})
+@parallel(fastmath={"reassoc"})
 def _along(part, parts, x, y, channels):
     """x, y: flat (rows, channels)."""
     rows = x.size // channels
@@ -44,7 +44,7 @@ def _along(part, parts, x, y, channels):
             y[i] /= total
 
 
-@shared
+@parallel
 def _across(part, parts, x, y, channels, inner):
     """x, y: flat (outer, channels, inner)."""
     largest, total = numpy.empty(_PIECE, float32), numpy.empty(_PIECE, float32)
@@ -78,7 +78,7 @@ def copy(threads: int, x, out) -> None:
     _copy(threads, *flat(x)[:2], *flat(out)[:2], *x.shape)
 
 
-@shared
+@parallel
 def _copy(part, parts, x, x_stride, out, out_stride, count, length):
     pieces = (length + _PIECE - 1) // _PIECE
     units = count * pieces
@@ -89,7 +89,7 @@ def _copy(part, parts, x, x_stride, out, out_stride, count, length):
             out[target + i] = x[source + i]
 
 
-@shared
+@parallel
 def uniform(part, parts, key, out):
     """Fill the flat ``out`` with numbers in [0, 1): SplitMix64, counted instead of iterated."""
     start = uint64(key[0])

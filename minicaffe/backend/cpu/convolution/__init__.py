@@ -1,0 +1,1 @@
+"""Convolution, compiled: several algorithms, and the rule that chooses one."""

@@ -1,0 +1,1 @@
+"""What all kernels use: how they are compiled and kept, run on several threads, and repeated."""

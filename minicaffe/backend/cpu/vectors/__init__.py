@@ -1,0 +1,1 @@
+"""Vectors of the machine in compiled code, and what moves numbers by them."""
