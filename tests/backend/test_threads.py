@@ -24,7 +24,8 @@ EVERYTHING = '''
 import hashlib
 import numpy
 from minicaffe.backend import get_backend
-from minicaffe.backend.cpu import set_num_threads, get_num_threads, threads
+from minicaffe.backend.cpu import set_num_threads, get_num_threads
+from minicaffe.backend.cpu.runtime import threads
 from minicaffe.window import Window
 
 threads._Work.brief = 0  # all threads work, however little there is to do
