@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+_LONGEST = 100  # letters of a name that is looked for among others
 
 
 class MinicaffeError(Exception):
@@ -72,6 +73,44 @@ def expect_known(name: str, known: Iterable[str], where: str, expected: str) -> 
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name closest to a misspelt one as "did you mean 'x'?", or ""."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
-    return f"did you mean '{found[0]}'?" if found else ""
+    """The known name that a misspelt one must have meant, as "did you mean 'x'?", or ""."""
+    meant = meant_by(name, known)
+    return f"did you mean '{meant}'?" if meant else ""
+
+
+def meant_by(name: str, known: Iterable[str]) -> str:
+    """The known name that a misspelt one must have meant, or "".
+
+    Capitals do not count, nor what is missing at the end of four letters or more. Otherwise one
+    slip is allowed in names of three letters or more, two in those of more than seven.
+    """
+    best, least = "", 3
+    typed = name.lower()
+    allowed = 0 if len(typed) <= 2 or len(typed) > _LONGEST else 1 if len(typed) <= 7 else 2
+    for candidate in known:
+        right = candidate.lower()
+        if typed == right:
+            return candidate
+        if len(typed) >= 4 and right.startswith(typed):
+            slips = 0.5
+        elif abs(len(typed) - len(right)) > allowed:
+            continue
+        else:
+            slips = slips_between(typed, right)
+        if slips <= allowed and slips < least:
+            best, least = candidate, slips
+    return best
+
+
+def slips_between(a: str, b: str) -> int:
+    """Insertions, deletions, substitutions and swaps of neighbours that make ``a`` into ``b``."""
+    before, last = [], list(range(len(b) + 1))
+    for i, letter in enumerate(a, 1):
+        row = [i]
+        for j, other in enumerate(b, 1):
+            cost = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == b[j - 2] and a[i - 2] == other:
+                cost = min(cost, before[j - 2] + 1)
+            row.append(cost)
+        before, last = last, row
+    return last[-1]

@@ -12,9 +12,11 @@ import numpy
 from . import fillers, randomness
 from .backend import get_backend
 from .blob import Blob
-from .errors import NetError, ShapeError, nearest
+from .errors import NetError, ShapeError
 from .proto import FillerParameter, LayerParameter
+from .proto.forks import fork_types
 from .proto.schema import CAFFE_TYPES
+from .proto.type_names import meant_type
 
 TRAIN, TEST = 0, 1
 _types: dict[str, type[Layer]] = {}
@@ -249,16 +251,24 @@ def layer_class(param: LayerParameter) -> type[Layer]:
     if param.type not in _types:
         _discover()
     if param.type not in _types:
-        known = f"known types: {', '.join(sorted(_types))}."
-        if param.type.endswith("Data"):
-            known = ("Solver(..., data=(x, y), test_data=(x, y)) or train.py --data takes "
-                     "its place.")
-        if param.type in CAFFE_TYPES:
-            raise NetError(f"layer '{param.name}'", "a layer type that this version has",
-                           f"Caffe's '{param.type}'", known)
-        raise NetError(f"layer '{param.name}'", "a known layer type", f"'{param.type}'",
-                       nearest(param.type, _types) or known)
+        raise _unknown_type(f"layer '{param.name}'", param.type)
     return _types[param.type]
+
+
+def _unknown_type(where: str, name: str) -> NetError:
+    """The error for a type that is not registered, with what is to be done."""
+    known = f"known types: {', '.join(sorted(_types))}."
+    if name.endswith("Data"):
+        known = "Solver(..., data=(x, y), test_data=(x, y)) or train.py --data takes its place."
+    if name in CAFFE_TYPES:
+        return NetError(where, "a layer type that this version has", f"Caffe's '{name}'", known)
+    if name in fork_types():
+        return NetError(where, "a layer type that this version has", f"'{name}', which forks of "
+                        f"Caffe have ({fork_types()[name]})",
+                        f"a class {name}, derived from Layer, adds it.")
+    meant = meant_type(name, _types)
+    return NetError(where, "a known layer type", f"'{name}'",
+                    f"did you mean '{meant}'?" if meant else known)
 
 
 def make_layer(param: LayerParameter, **context) -> Layer:

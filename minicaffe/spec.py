@@ -23,6 +23,7 @@ from google.protobuf.message import Message
 from .errors import ParameterError, nearest
 from .layer import layer_type_list
 from .proto.schema import CAFFE_TYPES, MESSAGES, is_repeated, param_fields, param_messages
+from .proto.type_names import meant_type
 
 NetParameter, LayerParameter = MESSAGES["NetParameter"], MESSAGES["LayerParameter"]
 
@@ -88,7 +89,7 @@ class Function:
         if key in fields:
             return layer
         names = [name for field in own for name in fields[field].message_type.fields_by_name]
-        hint = _nearest_type(self.type_name) or nearest(key, [*names, *fields])
+        hint = _hint_for_type(self.type_name) or nearest(key, [*names, *fields])
         if not hint and names:
             hint = f"{self.type_name} has {', '.join(names)}"
         raise ParameterError(where, f"unknown parameter '{key}'", hint=hint)
@@ -232,12 +233,13 @@ def _assign_message(proto: Message, value: object, where: str) -> None:
         raise ParameterError(where, "a dict", repr(value))
 
 
-def _nearest_type(type_name: str) -> str:
+def _hint_for_type(type_name: str) -> str:
     """The layer type that a type nobody knows must have meant, as a hint, or ""."""
-    known = {*CAFFE_TYPES, *layer_type_list()}
-    if type_name in known or param_messages(type_name):
+    known = layer_type_list()
+    if type_name in known or type_name in CAFFE_TYPES or param_messages(type_name):
         return ""
-    return nearest(type_name, sorted(known))
+    meant = meant_type(type_name, known)
+    return f"did you mean '{meant}'?" if meant and meant != type_name else ""
 
 
 def _in_order(tops: Iterable[Top | Function]) -> list[Function]:

@@ -67,7 +67,11 @@ class Window:
             raise ParameterError(where, "kernel_size, or kernel_h and kernel_w", "neither")
         stride = _per_axis(param, "stride", "stride", axes, where) or (1,) * axes
         pad = _per_axis(param, "pad", "pad", axes, where) or (0,) * axes
-        dilation = _per_axis(param, "dilation", None, axes, where) or (1,) * axes
+        dilation = _per_axis(param, "dilation", None, axes, where)
+        hole = _per_axis(param, "hole", "hole", axes, where)  # as old forks call it
+        if dilation and hole:
+            raise ParameterError(where, "either dilation or, in old forks, hole", "both")
+        dilation = dilation or hole or (1,) * axes
         return cls._checked(kernel, stride, pad, dilation, False, where)
 
     @classmethod
@@ -90,6 +94,8 @@ class Window:
             raise ParameterError(where, "pad 0 and stride 1 with global_pooling: true",
                                  f"pad {pad}, stride {stride}")
         ceil = param.round_mode == 0
+        if param.HasField("round_below"):
+            ceil = not param.round_below
         if param.HasField("ceil_mode"):
             ceil = param.ceil_mode
         window = cls._checked(kernel, stride, pad, (1,) * axes, ceil, where)
@@ -125,7 +131,7 @@ def _per_axis(param, name: str, twin: str | None, axes: int, where: str):
                                      f"{pair[0]} and {pair[1]} are for two axes.")
             if name == "kernel_size" and len(halves) == 1:
                 raise ParameterError(where, f"{pair[0]} and {pair[1]}", f"{halves[0]} alone")
-            default = 1 if name == "stride" else 0
+            default = 1 if name in ("stride", "hole") else 0
             return tuple(getattr(param, f) if param.HasField(f) else default for f in pair)
     if not values:
         return None

@@ -249,4 +249,5 @@ def test_pycaffes_helpers_are_there():
     assert filler.variance_norm == FillerParameter.AVERAGE
     with pytest.raises(ParameterError) as caught:
         assign_proto(filler, "sdt", 1)
-    assert str(caught.value) == "FillerParameter: unknown parameter 'sdt'."
+    assert str(caught.value) == (
+        "FillerParameter: unknown parameter 'sdt'. Hint: did you mean 'std'?")

@@ -90,6 +90,8 @@ def test_each_axis_may_have_its_own():
 def test_two_axes_may_be_called_h_and_w():
     of = of_convolution(kernel_h=3, kernel_w=5, stride_h=2, stride_w=4, pad_w=1)
     assert of == Window((3, 5), (2, 4), (0, 1), (1, 1))
+    assert of_convolution(kernel_size=[3], hole_h=2, hole_w=3).dilation == (2, 3)
+    assert of_convolution(kernel_size=[3], hole_h=2).dilation == (2, 1)
     of = of_pooling(kernel_h=3, kernel_w=5, stride_w=4, pad_h=2)
     assert of == Window((3, 5), (1, 4), (2, 0), (1, 1), True)
 
@@ -104,6 +106,8 @@ def test_two_axes_may_be_called_h_and_w():
     ({"kernel_size": [3], "dilation": [0]}, r"expected dilation of 1 or more, got \(0, 0\)"),
     ({"kernel_size": [3], "stride": [1, 2, 3]}, r"expected stride once or 2 times \(one for each "
      r"spatial axis\), got 3 times"),
+    ({"kernel_size": [3], "dilation": [2], "hole": [2]}, "expected either dilation or, in old "
+     "forks, hole, got both"),
     ({"axes": 3, "kernel_size": [3], "pad_h": 1}, "expected pad for 3 spatial axes, got pad_h. "
      "Hint: pad_h and pad_w are for two axes"),
 ])
@@ -112,10 +116,17 @@ def test_what_is_amiss_with_a_convolution_is_said(fields, message):
         of_convolution(**fields)
 
 
+def test_old_forks_call_dilation_hole():
+    assert of_convolution(kernel_size=[3], hole=[2]).dilation == (2, 2)
+    assert of_convolution(kernel_size=[3], hole=[1]).dilation == (1, 1)
+
+
 def test_pooling_rounds_up_unless_told_otherwise():
     assert of_pooling(kernel_size=2).ceil
     assert not of_pooling(kernel_size=2, round_mode=PoolingParameter.FLOOR).ceil
     assert not of_pooling(kernel_size=2, ceil_mode=False).ceil
+    assert not of_pooling(kernel_size=2, round_below=True).ceil
+    assert of_pooling(kernel_size=2, round_below=False).ceil
 
 
 def test_global_pooling_covers_the_input():

@@ -22,9 +22,9 @@ class Convolution(Layer):
         dcol = W.T @ dy         dx = col2im(dcol)
 
     Bottom: x (N, C, *spatial), one or more, all of one shape.  Top: y (N, O, *output), one each.
-    Params: num_output (O), kernel_size, stride (1), pad (0), dilation (1), each once or per spatial
-    axis, or for two axes kernel_h, kernel_w, ...; group (1): outputs of a group see its inputs
-    alone; bias_term (true), axis (1): where C is; weight_filler, bias_filler;
+    Params: num_output (O), kernel_size, stride (1), pad (0), dilation (1; in old forks hole), each
+    once or per spatial axis, or for two axes kernel_h, kernel_w, ...; group (1): outputs of a group
+    see its inputs alone; bias_term (true), axis (1): where C is; weight_filler, bias_filler;
     engine: IM2COL, DIRECT, TRANSPOSED or WINOGRAD; DEFAULT, CAFFE and CUDNN choose by a rule.
     Blobs: W (O, C / group, *kernel), b (O,).
     """

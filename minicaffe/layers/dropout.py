@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..elementwise import positive, where
+from ..elementwise import multiply, positive, where
 from ..errors import ParameterError
 from ..layer import TRAIN, Layer
 
@@ -20,7 +20,9 @@ class Dropout(Layer):
     threads the same, and a resumed training goes on with the masks it would have had.
 
     Bottom: x, any shape.  Top: y, the same; may be in place.
-    Params: dropout_ratio (0.5), in [0, 1).
+    Params: dropout_ratio (0.5), in [0, 1).  Of forks: scale_train (true); false leaves 1 / (1 -
+    ratio) out of TRAIN, and in TEST ``y = (1 - ratio) * x``; sample_weights_test (false); true
+    leaves elements out in TEST too.
     Source: Srivastava et al. (2014), in the inverted form.
     """
 
@@ -30,30 +32,39 @@ class Dropout(Layer):
     only_primitives = True
 
     def setup(self, bottom, top):
-        self.ratio = self.param.dropout_param.dropout_ratio
+        param = self.param.dropout_param
+        self.ratio = param.dropout_ratio
         if not 0 <= self.ratio < 1:
             raise ParameterError(self.where, "dropout_ratio in [0, 1)", self.ratio)
-        self.scale = 1 / (1 - self.ratio)
+        self.drops = self.phase == TRAIN or param.sample_weights_test
+        self.scale = 1 / (1 - self.ratio) if param.scale_train else 1.0  # where it drops
+        self.factor = 1.0 if param.scale_train else 1 - self.ratio  # where it does not
         self.key = self.uses_random()
 
     def reshape(self, bottom, top):
         top[0].reshape_like(bottom[0])
-        if self.phase == TRAIN:
+        if self.drops:
             self.random = self.buffer(bottom[0].shape)
 
     def forward(self, bottom, top):
         x, y = bottom[0].data, top[0].data
-        if self.phase == TRAIN:
+        if self.drops:
             self.backend.uniform(self.key, self.random)
             self.backend.map(drop, y, x, self.random, self.ratio, self.scale)
-        elif y is not x:
-            self.backend.map(positive, y, x)
+        else:
+            self._pass(y, x)
 
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:
             return
         dx, dy = bottom[0].diff, top[0].diff
-        if self.phase == TRAIN:
+        if self.drops:
             self.backend.map(drop, dx, dy, self.random, self.ratio, self.scale)
-        elif dx is not dy:
-            dx[...] = dy
+        else:
+            self._pass(dx, dy)
+
+    def _pass(self, to, array) -> None:
+        if self.factor != 1:
+            self.backend.map(multiply, to, array, self.factor)
+        elif to is not array:
+            self.backend.map(positive, to, array)

@@ -19,7 +19,7 @@ class Pooling(Layer):
     Bottom: x (N, C, H, W).  Top: y (N, C, h, w), sizes by ``Window``, rounded up by default;
     with MAX optionally the position row * W + column of each largest element.
     Params: pool (MAX), kernel_size or kernel_h and kernel_w, stride (1), pad (0), each also per
-    axis; global_pooling (false); round_mode (CEIL), or the fork's ceil_mode.
+    axis; global_pooling (false); round_mode (CEIL), or the forks' ceil_mode, round_below.
     """
 
     bottoms = 1

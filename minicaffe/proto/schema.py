@@ -7,12 +7,12 @@ with numbers that real Caffe skips). A new parameter message is a few rows here 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from ..errors import FileFormatError
@@ -104,6 +104,16 @@ def is_repeated(field: FieldDescriptor) -> bool:
     """Whether the field holds a list (protobuf 7 dropped ``label``, 4 has no ``is_repeated``)."""
     repeated = getattr(field, "is_repeated", None)
     return field.label == _Field.LABEL_REPEATED if repeated is None else repeated
+
+
+def fields_of(message: Descriptor) -> Mapping[str, FieldDescriptor]:
+    """The fields of a message by name."""
+    return message.fields_by_name
+
+
+def value_of(message: Message, field: FieldDescriptor) -> object:
+    """A field's value in a message."""
+    return getattr(message, field.name)
 
 
 # The layer types of Caffe 1.0.

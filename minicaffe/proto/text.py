@@ -6,7 +6,6 @@ quotes, adjacent strings, ``name: {`` as well as ``name {`` and ``name <``, list
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from typing import TypeVar
@@ -15,17 +14,17 @@ from google.protobuf import text_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from ..errors import FileFormatError, nearest
+from ..errors import FileFormatError
 from .files import existing_file
-from .schema import V1_TYPES, is_repeated
+from .schema import fields_of, is_repeated, value_of
 from .tokens import Source, Token
-from .typos import misspelt, places
+from .unknown import Unknown, hint_for_type
 
 MessageT = TypeVar("MessageT", bound=Message)
 
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
+_NO_NAME = " ''"
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
-_log = logging.getLogger("minicaffe")
 
 
 def parse_text(
@@ -37,8 +36,12 @@ def parse_text(
         text: the prototxt.
         message: a message class, or a message to add to.
         file: the name that errors and warnings give the text.
-        strict: make every unknown field of the outermost message an error. Otherwise a field
-            that looks like a slip of the pen is an error, and any other is skipped with a warning.
+        strict: make every unknown field of the outermost message an error, but those of forks that
+            change nothing.
+
+    A field that the message lacks is an error, as in Caffe, with what it must have meant. Skipped,
+    with one warning a name, are fields of forks whose value changes nothing (``forks.tsv``), and
+    those of a net, or of a layer whose type is none of Caffe's, that are no slip of the pen.
 
     Errors:
         ParseError: ``where`` is file:line:column.
@@ -87,7 +90,7 @@ class _Parser:
         self.tokens = self.source.tokens()
         self.position = 0
         self.strict_type: Descriptor | None = None
-        self.warned: set[str] = set()
+        self.unknown = Unknown(self.source)
 
     @property
     def token(self) -> Token:
@@ -111,9 +114,17 @@ class _Parser:
         """Read fields up to the brace that closes ``opening``, or to the end of the file."""
         first = opening or self.token
         given: dict[str, Token] = {}
+        unknown: list[Token] = []
         while not self.closes(opening):
-            self.field(message, given, opening)
+            token = self.name_of_field()
+            field = fields_of(message.DESCRIPTOR).get(token.text)
+            if field is not None:
+                self.field(message, field, given, token)
+            elif not self.skip_field(message, token, opening):
+                unknown.append(token)
             self.accept(",", ";")
+        for token in unknown:  # a layer's type, which matters, is known by now
+            self.unknown.judge(message, token, strict=message.DESCRIPTOR == self.strict_type)
         if not message.IsInitialized():
             missing = ", ".join(f"'{name}'" for name in message.FindInitializationErrors())
             raise self.source.error(first, f"{message.DESCRIPTOR.name} needs {missing}")
@@ -131,16 +142,16 @@ class _Parser:
         expected = f"'{_CLOSING[opening.text]}' for the '{opening.text}' opened on line {line}"
         return self.source.error(self.token, expected, self.token)
 
-    def field(self, message: Message, given: dict[str, Token], opening: Token | None) -> None:
-        """Read one field, with its value or list of values."""
+    def name_of_field(self) -> Token:
         token = self.advance()
         if token.kind != "word" or not token.text.isidentifier():
             hint = "one closing brace too many?" if token.text in ("}", ">") else ""
             raise self.source.error(token, "the name of a field", token, hint)
-        field = message.DESCRIPTOR.fields_by_name.get(token.text)
-        if field is None:
-            self.unknown_field(message, token, opening)
-            return
+        return token
+
+    def field(self, message: Message, field: FieldDescriptor, given: dict[str, Token],
+              token: Token) -> None:
+        """Read the value, or list of values, of the field that a token names."""
         if not is_repeated(field):
             if token.text in given:
                 line = self.source.line(given[token.text].start)
@@ -173,6 +184,10 @@ class _Parser:
         token = self.advance()
         if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
             value = self.string(token, field)
+        elif field.enum_type is not None and token.text not in field.enum_type.values_by_name:
+            if self.unknown.is_value_of_fork(field, token):
+                return
+            value = self.source.scalar(token, field)
         else:
             value = self.source.scalar(token, field)
         if is_repeated(field):
@@ -183,6 +198,8 @@ class _Parser:
     def string(self, token: Token, field: FieldDescriptor) -> str | bytes:
         if token.kind != "string":
             hint = f'write "{token.text}"' if token.kind == "word" else ""
+            if (field.containing_type.name, field.name) == ("LayerParameter", "type"):
+                hint = hint_for_type(token) or hint
             raise self.source.error(token, f"a string in quotes for '{field.name}'", token, hint)
         tokens = [token]
         while self.token.kind == "string":
@@ -193,47 +210,43 @@ class _Parser:
         opening = self.accept("{", "<")
         if not opening:
             raise self.source.error(self.token, f"'{{' after '{field.name}'", self.token)
-        child = getattr(message, field.name)
+        child = value_of(message, field)
         if is_repeated(field):
             child = child.add()
         else:
             child.SetInParent()  # "relu_param { }" counts as given
         self.fields(child, opening)
 
-    def unknown_field(self, message: Message, token: Token, opening: Token | None) -> None:
-        """Refuse a field that the message does not have, or skip it with one warning a name."""
-        name, kind = token.text, message.DESCRIPTOR
-        if opening and name in ("layer", "layers") and self.at_block():
-            block = f"{kind.name} '{getattr(message, 'name', '')}'".removesuffix(" ''")
+    def skip_field(self, message: Message, token: Token, opening: Token | None) -> bool:
+        """Pass over a field that the message lacks; whether forks of Caffe are known to have it."""
+        if opening and token.text in ("layer", "layers") and self.at_block():
+            block = f"{message.DESCRIPTOR.name} '{getattr(message, 'name', '')}'"
             raise self.source.error(
                 token,
-                f"a '{_CLOSING[opening.text]}' is missing before this line: {block}, "
+                f"a '{_CLOSING[opening.text]}' is missing before this line: "
+                f"{block.removesuffix(_NO_NAME)}, "
                 f"opened on line {self.source.line(opening.start)}, is not closed",
             )
-        strict = kind == self.strict_type
-        hint = _hint(message, name) or (nearest(name, kind.fields_by_name) if strict else "")
-        if hint or strict:
-            raise self.source.error(token, f"{kind.name} has no field '{name}'", hint=hint)
-        self.skip_value(name)
-        if name not in self.warned:
-            self.warned.add(name)
-            line = self.source.line(token.start)
-            _log.warning(
-                "%s:%d: %s has no field '%s': skipped", self.source.file, line, kind.name, name
-            )
+        value = self.skip_value(token.text)
+        return self.unknown.is_of_fork(message.DESCRIPTOR, token, value)
 
     def at_block(self) -> bool:
         """Whether the value that comes next is a message."""
         following = self.tokens[self.position : self.position + 2]  # perhaps a colon before it
         return any(token.text in ("{", "<") for token in following)
 
-    def skip_value(self, name: str) -> None:
-        """Pass over the value of an unknown field: a scalar, a list or a whole message."""
+    def skip_value(self, name: str) -> str | None:
+        """Pass over the value of an unknown field; returns it if it is a scalar.
+
+        It may be a list or a whole message too.
+        """
         colon = self.accept(":")
         opened = [token for token in [self.accept(*_CLOSING)] if token]
+        scalar = None
         if not opened:
             if not colon or self.token.kind not in ("word", "string"):
                 raise self.source.error(self.token, f"a value for '{name}'", self.token)
+            scalar = self.token.text
             while self.advance().kind == "string" and self.token.kind == "string":
                 pass
         while opened:
@@ -244,15 +257,4 @@ class _Parser:
             elif self.token.kind == "mark" and self.token.text in _CLOSING:
                 opened.append(self.token)
             self.advance()
-
-
-def _hint(message: Message, name: str) -> str:
-    """What an unknown field of a message must have meant, or "" if it is somebody else's."""
-    kind, layer_type = message.DESCRIPTOR, getattr(message, "type", "")
-    if not isinstance(layer_type, str):
-        layer_type = V1_TYPES.get(layer_type, "")
-    homes = " or ".join(f"{home} {{ }}" for home in places(name, kind, layer_type))
-    if homes:
-        return f"it belongs in {homes}"
-    meant = misspelt(name, kind.fields_by_name, layer_type)
-    return f"did you mean '{meant}'?" if meant else ""
+        return scalar

@@ -122,11 +122,9 @@ class Source:
             if number in enum.values_by_number:
                 return number
         names = list(enum.values_by_name)
-        hint = nearest(token.text.upper(), names)
+        hint = nearest(token.text, names)
         if token.kind == "string":
             hint = f"{enum.full_name.removeprefix('caffe.')} is written without quotes"
-            if field.containing_type.name == "V1LayerParameter":
-                hint = "a layer whose type is in quotes is written 'layer {', without the s"
         raise self.error(token, f"one of {', '.join(names)} for '{field.name}'", token, hint)
 
 

@@ -11,8 +11,8 @@ from .naive import numbers, refusal
 DEVICES = ["numpy", "cpu", "strict"]
 
 
-def layer(ratio=0.5, name="drop"):
-    return f'name: "{name}" type: "Dropout" dropout_param {{ dropout_ratio: {ratio} }}'
+def layer(ratio=0.5, name="drop", more=""):
+    return f'name: "{name}" type: "Dropout" dropout_param {{ dropout_ratio: {ratio} {more} }}'
 
 
 def masked_ones(count=2000, ratio=0.5, passes=1, device="numpy", dtype="float32", name="drop",
@@ -73,3 +73,28 @@ def test_an_element_keeps_its_number_in_a_larger_blob():
 def test_a_ratio_out_of_range_is_refused(ratio):
     assert refusal(layer(ratio), {"x": np.ones(3)}) == (
         f"ParameterError: Dropout 'drop': expected dropout_ratio in [0, 1), got {float(ratio)}.")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_scale_train_false_of_forks_scales_in_tests_instead(device):
+    text = layer(0.75, more="scale_train: false")
+    check_layer(text, {"x": numbers(3, 4)}, lambda x: x * 0.25, phase=TEST)
+    made = OneLayerNet(text, {"x": np.full(2000, 3)}, phase=TRAIN, device=device)
+    y, = made.forward()
+    assert set(np.unique(y)) == {0, 3} and 0.7 < (y == 0).mean() < 0.8
+    dx, = made.backward([np.full(2000, 5)])
+    assert_same(dx, np.where(y == 3, 5, 0), "dx")
+    check_layer(layer(0.75, more="scale_train: true"), {"x": numbers(3, 4)}, lambda x: x)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_sample_weights_test_of_forks_drops_in_tests_too(device):
+    made = OneLayerNet(layer(0.5, more="sample_weights_test: true"), {"x": np.ones(2000)},
+                       phase=TEST, device=device)
+    y, = made.forward()
+    assert set(np.unique(y)) == {0, 2}
+    dx, = made.backward([np.ones(2000)])
+    assert_same(dx, y, "dx")
+    before = y.copy()
+    made.net.run_forward()
+    assert (made.tops[0].data != before).any()

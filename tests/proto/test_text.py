@@ -20,7 +20,6 @@ from minicaffe.proto import (
 )
 from minicaffe.proto.schema import MESSAGES
 from minicaffe.proto.text import parse_text, read_text, to_text
-from minicaffe.proto.typos import edit_distance, foreign_fields
 
 SYNTAX = """\
 name: "net" # a comment with { and "
@@ -135,11 +134,44 @@ def test_errors_name_the_place_and_the_cure(text, message):
     assert error_of(text) == message
 
 
-def test_a_quoted_type_in_a_v1_layer_is_told_from_a_typo():
-    assert error_of('layers { type: "Convolution" }', NetParameter).endswith(
-        "got \"Convolution\". Hint: a layer whose type is in quotes is written 'layer {', "
-        "without the s"
-    )
+OLD = ", or 'layers {' for 'layer {' in the whole file"
+WHOLE = "write 'layer {' for 'layers {', with types in quotes, in the whole file"
+
+
+@pytest.mark.parametrize(
+    "given, hint",
+    [
+        ('"Softmax"', f"write type: SOFTMAX, or {WHOLE}"),
+        ("'SoftmaxWithLoss'", f"write type: SOFTMAX_LOSS, or {WHOLE}"),
+        ('"SOFTMAX_LOSS"', f"write type: SOFTMAX_LOSS, or {WHOLE}"),
+        ('"BatchNorm"', f"old layers have no 'BatchNorm': {WHOLE}"),
+        ("BatchNorm", f"old layers have no BatchNorm: {WHOLE}"),
+        ("InnerProduct", "did you mean INNER_PRODUCT?"),
+        ("relu", "did you mean RELU?"),
+        ("CONVOLUTOIN", "did you mean CONVOLUTION?"),
+        ("EuclideanLoss", "did you mean EUCLIDEAN_LOSS?"),
+    ],
+)
+def test_a_type_that_old_layers_lack_is_told_with_what_it_is_called_there(given, hint):
+    got = given if given[0] in "\"'" else f"'{given}'"
+    assert error_of(f"layers {{ type: {given} }}", NetParameter) == (
+        "n.prototxt:1:16: expected a type of old layers, without quotes, such as CONVOLUTION, got "
+        f"{got}. Hint: {hint}")
+
+
+@pytest.mark.parametrize(
+    "given, hint",
+    [
+        ("CONVOLUTION", f'write "Convolution"{OLD}'),
+        ("SOFTMAX_LOSS", f'write "SoftmaxWithLoss"{OLD}'),
+        ("Convolution", 'write "Convolution"'),
+        ("relu", 'write "ReLU"'),
+        ("MyLayer", 'write "MyLayer"'),
+    ],
+)
+def test_a_type_without_quotes_is_told_as_it_is_called_today(given, hint):
+    assert error_of(f"type: {given}") == (
+        f"n.prototxt:1:7: expected a string in quotes for 'type', got '{given}'. Hint: {hint}")
 
 
 @pytest.mark.parametrize(
@@ -225,17 +257,34 @@ def test_a_missing_brace_is_told_by_the_layer_that_follows(text, block):
     )
 
 
-@pytest.mark.parametrize("name", sorted(foreign_fields()))
-def test_fields_of_forks_are_skipped_with_a_warning(name, caplog):
-    layer = parsed(f'name: "a" type: "Theirs"\n{name}: {{ x: 1 y < z: ["}}", 2] > }}\ntop: "b"')
+def test_parameters_of_forks_types_are_skipped_with_a_warning(caplog):
+    layer = parsed('name: "a" type: "BN"\nbn_param: { x: 1 y < z: ["}", 2] > }\ntop: "b"')
     assert (layer.name, layer.top) == ("a", ["b"])
-    assert caplog.messages == [f"n.prototxt:2: LayerParameter has no field '{name}': skipped"]
+    assert caplog.messages == ["n.prototxt:2: LayerParameter has no field 'bn_param': skipped"]
 
 
 def test_the_own_parameters_of_an_unknown_type_are_no_typo(caplog):
     assert parsed('type: "SELU" selu_param { alpha: 1 }').type == "SELU"
     assert len(caplog.messages) == 1
     assert "did you mean 'elu_param'" in error_of('type: "ReLU" selu_param { alpha: 1 }')
+
+
+@pytest.mark.parametrize(
+    "text", ['convolution_param { gadget: 1 }', 'type: "ReLU" gadget: 1', 'gadget: 1 type: "ReLU"'])
+def test_a_field_that_nobody_has_is_refused_where_it_might_count(text):
+    kind = "LayerParameter" if "ReLU" in text else "ConvolutionParameter"
+    column = text.index("gadget") + 1
+    assert error_of(text) == (
+        f"n.prototxt:1:{column}: {kind} has no field 'gadget'. Hint: Caffe refuses it as well; "
+        "leave it out if it changes nothing.")
+
+
+def test_a_net_of_more_unknown_fields_than_any_fork_has_is_refused(caplog):
+    text = "\n".join(f"zq{k}x: 1" for k in range(100))
+    parsed(text, NetParameter)
+    assert error_of(f"{text} zqx: 1", NetParameter) == (
+        "n.prototxt:100:10: expected at most 100 different fields that Caffe lacks, got more. "
+        "Hint: is it a net for Caffe?")
 
 
 @pytest.mark.parametrize("value", [': 1', ': "a" "b"', ': [1, { a: 2 }]', " { }", ": < a: 'b' >"])
@@ -247,7 +296,7 @@ def test_an_unknown_field_is_warned_of_once_a_file(caplog):
     text = 'layer { gadget: 1 } layer { gadget: 2 } layer { widget { } }'
     with caplog.at_level(logging.WARNING, "minicaffe"):
         parsed(text, NetParameter)
-    assert [record.args[3] for record in caplog.records] == ["gadget", "widget"]
+    assert [message.split("'")[1] for message in caplog.messages] == ["gadget", "widget"]
 
 
 @pytest.mark.parametrize(
@@ -274,13 +323,6 @@ def test_strict_refuses_every_unknown_field():
     )
     net = "net_param { layer { permute_param { order: 0 } } }"
     assert len(parsed(net, SolverParameter, strict=True).net_param.layer) == 1
-
-
-def test_edit_distance_counts_a_swap_as_one():
-    assert edit_distance("tpye", "type") == 1
-    assert edit_distance("", "abc") == 3
-    assert edit_distance("kernal_size", "kernel_size") == 1
-    assert edit_distance("abc", "abc") == 0
 
 
 def test_a_missing_file_is_named_with_its_nearest_neighbour(tmp_path):
