@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 _LONGEST = 100  # letters of a name that is looked for among others
@@ -81,18 +82,20 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def meant_by(name: str, known: Iterable[str]) -> str:
     """The known name that a misspelt one must have meant, or "".
 
-    Capitals do not count, nor what is missing at the end of four letters or more. Otherwise one
-    slip is allowed in names of three letters or more, two in those of more than seven.
+    Capitals do not count, nor what is missing behind the first four letters or more, at the end or
+    before the ending of a file's name. Otherwise one slip is allowed in names of three letters or
+    more, two in those of more than seven.
     """
     best, least = "", 3
     typed = name.lower()
+    stem, ending = os.path.splitext(typed)
     allowed = 0 if len(typed) <= 2 or len(typed) > _LONGEST else 1 if len(typed) <= 7 else 2
     for candidate in known:
         right = candidate.lower()
         if typed == right:
             return candidate
-        if len(typed) >= 4 and right.startswith(typed):
-            slips = 0.5
+        if len(stem) >= 4 and right.startswith(stem) and right.endswith(ending):
+            slips = 0
         elif abs(len(typed) - len(right)) > allowed:
             continue
         else:

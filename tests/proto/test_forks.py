@@ -35,7 +35,8 @@ def gappy(x, rows, columns):
 @pytest.mark.parametrize("field, rows, columns", [
     ("hole: 2", 2, 2), ("hole: 1", 1, 1), ("hole_h: 2 hole_w: 1", 2, 1), ("hole_w: 2", 1, 2)])
 def test_hole_is_dilation(field, rows, columns):
-    y = made(f"""type: "Convolution" convolution_param {{ {field} num_output: 1 kernel_size: 3 pad: 2
+    y = made(f"""type: "Convolution"
+        convolution_param {{ {field} num_output: 1 pad: 2 kernel_size: 3
         bias_term: false weight_filler {{ value: 1 }} }}""", x=(1, 1, 5, 5))
     x = np.arange(25.0).reshape(5, 5)
     np.testing.assert_array_equal(y[0, 0], gappy(x, rows, columns))
