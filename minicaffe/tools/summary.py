@@ -19,7 +19,7 @@ from ..proto.files import atomic_write, existing_file
 from ..proto.upgrade import upgrade_net
 from . import models, trained
 from .costs import LayerSummary, Shape, Summary, summarize
-from .values import checked, whole
+from .option_values import checked, whole
 
 DESCRIPTION = """\
 Print a table of a net's layers: shapes, parameters, multiply-adds, memory; below it the totals.

@@ -9,9 +9,12 @@ import time
 from ..errors import ParameterError
 from ..solvers import Checkpoints
 from ..solvers.snapshots import SnapshotError
-from . import task, train_options
+from . import train_options
 from .report import Report
 from .snapshot_folder import SnapshotFolder
+from .start import start
+from .train_options import TrainOptions
+from .training import Training, prepare
 
 DESCRIPTION = """\
 Train a net, test it, and print its accuracy on the test part of the data.
@@ -54,12 +57,17 @@ SAVED = ("seed", "weights")  # options whose effect a solver state brings along
 
 def run(options: argparse.Namespace) -> int:
     """Train as the options say; returns the exit status."""
+    return train(TrainOptions.of(options))
+
+
+def train(options: TrainOptions) -> int:
+    """Train, test, and print what came of it; returns the exit status."""
     for option in SAVED:
         if options.resume is not None and getattr(options, option) is not None:
             raise ParameterError(f"--{option}", "not with --resume", "both",
                                  "the solver state brings its own.")
     began = time.monotonic()
-    training = task.prepare(options)
+    training = prepare(options)
     solver = training.solver
     folder = SnapshotFolder(solver.param.snapshot_prefix)
     try:
@@ -68,14 +76,14 @@ def run(options: argparse.Namespace) -> int:
         folder.close()
 
 
-def _train(training: task.Training, folder: SnapshotFolder, options: argparse.Namespace,
+def _train(training: Training, folder: SnapshotFolder, options: TrainOptions,
            began: float) -> int:
     solver = training.solver
     keep = options.keep or (2 if options.snapshot or options.patience else None)
     checkpoints = Checkpoints(solver, training.monitor, options.patience, keep)
     part = "validation" if training.monitor else "test"
     with Report(solver, options.log, options.plot, training.batch_size, part) as report:
-        task.begin(training, folder, options)
+        start(training.solver, training.dataset, folder, options)
         unsaved = None
         try:
             with report.progress():
@@ -106,7 +114,7 @@ def _weights_of(state: str | None) -> str:
     return (state or "none").replace(".solverstate", ".caffemodel")
 
 
-def _conclude(training: task.Training, checkpoints: Checkpoints, target: float | None,
+def _conclude(training: Training, checkpoints: Checkpoints, target: float | None,
               report: Report) -> int:
     """Test, print the accuracy as the last line, and hold it against the target."""
     solver = training.solver

@@ -5,12 +5,55 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 
-from .values import checked, whole
+from .option_values import checked, whole
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What is trained, how, and what is written; None: as the model or the solver file says.
+
+    The help of ``minicaffe train`` tells what each option means: ``--batch-size`` is
+    ``batch_size`` here.
+    """
+
+    model: str | None = None
+    solver: str | None = None
+    data: str | None = None
+    mirror: bool = False
+    shift: int = 0
+    image_size: tuple[int, ...] | None = None  # (C, H, W) or (H, W)
+    weights: str | None = None
+    resume: str | None = None  # "" for the newest state
+
+    iterations: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    display: int | None = None
+    test_interval: int | None = None
+    seed: int | None = None
+    validation: float | None = None
+    patience: int | None = None
+    device: str = "cpu"
+
+    snapshot_dir: str | None = None
+    snapshot: int | None = None
+    keep: int | None = None
+    log: str | None = None
+    plot: str | None = None
+    target_accuracy: float | None = None
+
+    @classmethod
+    def of(cls, given: argparse.Namespace) -> TrainOptions:
+        """The options that a parser read, without what else it noted down."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: value for name, value in vars(given).items() if name in names})
 
 
 def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """The options of this command."""
+    """The options of this command; those not given are left to the defaults of TrainOptions."""
+    parser.argument_default = argparse.SUPPRESS
     _say_what(parser.add_argument_group("what to train").add_argument)
     _say_how(parser.add_argument_group(
         "how to train (default: as the model or solver file says)").add_argument)
@@ -26,7 +69,7 @@ def _say_what(add: Callable) -> None:
     add("--data", type=_text, metavar="DATA", help="what to train on; it takes the place of the "
         "net's data layers (default: what the model is meant for, else digits)")
     add("--mirror", action="store_true", help="learn from pictures mirrored at random as well")
-    add("--shift", type=_positive, default=0, metavar="N",
+    add("--shift", type=_positive, metavar="N",
         help="learn from pictures moved by up to N pixels each way")
     add("--image-size", type=_size, metavar="[Cx]HxW", help="bring pictures of your own to this "
         "size, 1 or 3 channels (default: that of the net's input)")
@@ -49,7 +92,7 @@ def _say_how(add: Callable) -> None:
         "and the last weights count; 0.1 with --patience)")
     add("--patience", type=_positive, metavar="N", help="stop after N tests in a row without a "
         "better one")
-    add("--device", default="cpu", metavar="NAME",
+    add("--device", metavar="NAME",
         help="cpu (compiled by numba) or numpy (the plain reference) (default: cpu)")
 
 

@@ -22,7 +22,7 @@ from ..proto.upgrade import read_net, upgrade_net
 from ..proto.wire import read_blob
 from . import models
 from .deploy import data_input, deploy_net, stored_size
-from .values import checked, whole
+from .option_values import checked, whole
 
 BATCH = 32  # pictures a pass
 

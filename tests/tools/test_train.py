@@ -1,5 +1,6 @@
 """``train.py`` and ``minicaffe train`` as a user runs them."""
 
+import argparse
 import json
 import os
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from minicaffe import cli
+from minicaffe.tools.train import train as train_by
+from minicaffe.tools.train_options import TrainOptions, add_options
 
 ROOT = Path(__file__).parent.parent.parent
 NET = """
@@ -271,3 +274,19 @@ def test_the_installed_command_is_the_same(capsys, tmp_path, monkeypatch):
     with pytest.raises(SystemExit):
         cli.main(["--version"])
     assert capsys.readouterr().out.startswith("minicaffe ")
+
+
+def test_what_is_not_asked_for_is_left_to_the_defaults_of_the_options():
+    parser = add_options(argparse.ArgumentParser())
+    assert TrainOptions.of(parser.parse_args([])) == TrainOptions()
+    given = TrainOptions.of(parser.parse_args(["--lr", "0.1", "--mirror", "--resume"]))
+    assert given == TrainOptions(lr=0.1, mirror=True, resume="")
+
+
+def test_a_training_is_asked_for_from_python_by_the_same_options(train, capsys):
+    assert train_by(TrainOptions(iterations=20, display=10, device="cpu")) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("test accuracy = ")
+    train("--iterations", 20, "--display", 10, "--snapshot-dir", "other")
+    ours, theirs = (Path("snapshots/digits_iter_20.caffemodel"),
+                    Path("other/digits_iter_20.caffemodel"))
+    assert ours.read_bytes() == theirs.read_bytes()

@@ -16,11 +16,12 @@ from ..proto import LayerParameter, NetParameter, NetState
 from ..proto.upgrade import upgrade_net
 from ..solvers import Solver
 from .confusion import scores_blob
+from .train_options import TrainOptions
 
 _log = logging.getLogger("minicaffe.train")
 
 
-def open_samples(options, name: str, net: NetParameter) -> Dataset | None:
+def open_samples(options: TrainOptions, name: str, net: NetParameter) -> Dataset | None:
     """What is trained on; None for a net whose own layers bring the data.
 
     Args:

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from ..data import Batches, Dataset
 from ..data.feeding import samples_of
-from ..errors import MinicaffeError, ParameterError, ShapeError
+from ..errors import ParameterError, ShapeError
 from ..layer import TEST
 from ..net import Net
 from ..proto import NetParameter, SolverParameter, hdf5
-from ..solvers import Solver, snapshots
+from ..solvers import Solver
 from ..solvers.nets import solver_param
 from . import models, plot
 from .confusion import Confusion, evaluate, scores_blob
-from .deploy import write_deploy
-from .samples import augment, check_fit, classes_of, open_samples
-from .snapshot_folder import SnapshotFolder
+from .start import settings_of
+from .train_options import TrainOptions
+from .training_data import augment, classes_of, open_samples
 
 _log = logging.getLogger("minicaffe.train")
 HELD_OUT = 0.1  # the share of the training part that patience needs to choose by
@@ -58,7 +58,7 @@ class Training:
         return evaluate(net, net.source.batches(net), *judged, classes=self.dataset.classes)
 
 
-def prepare(options) -> Training:
+def prepare(options: TrainOptions) -> Training:
     """Read the files and the data that the options name, and build the solver.
 
     Errors: MinicaffeError for whatever does not fit.
@@ -89,7 +89,7 @@ def _own_net(param: SolverParameter, file: str) -> NetParameter:
     return param.net_param
 
 
-def _stem(options, model: str, meant_for: str) -> str:
+def _stem(options: TrainOptions, model: str, meant_for: str) -> str:
     """What the names of the snapshots begin with: model or solver file, and the data if it is not
     what the model is meant for, so that trainings on different data do not overwrite each other."""
     stem = Path(options.solver or model).stem
@@ -97,7 +97,7 @@ def _stem(options, model: str, meant_for: str) -> str:
     return stem if data in (meant_for, stem, "") else f"{stem}_{data}"
 
 
-def _set_options(param: SolverParameter, options, stem: str) -> None:
+def _set_options(param: SolverParameter, options: TrainOptions, stem: str) -> None:
     for option, field in (("iterations", "max_iter"), ("snapshot", "snapshot"), ("lr", "base_lr"),
                           ("test_interval", "test_interval"), ("display", "display")):
         if getattr(options, option) is not None:
@@ -109,7 +109,7 @@ def _set_options(param: SolverParameter, options, stem: str) -> None:
         param.snapshot_prefix = os.path.join(options.snapshot_dir or "snapshots", stem)
 
 
-def _check_outputs(param: SolverParameter, options) -> None:
+def _check_outputs(param: SolverParameter, options: TrainOptions) -> None:
     """Errors: ParameterError, MinicaffeError for what could not be written after a training."""
     if options.log and options.log == options.plot:
         raise ParameterError("--log and --plot", "two files", f"'{options.log}' for both")
@@ -126,7 +126,7 @@ def _check_outputs(param: SolverParameter, options) -> None:
 
 # ----------------------------------------------------------------------------------- the solver
 
-def _training(param: SolverParameter, dataset: Dataset | None, options) -> Training:
+def _training(param: SolverParameter, dataset: Dataset | None, options: TrainOptions) -> Training:
     share = options.validation
     if share is None:
         share = HELD_OUT if options.patience else 0
@@ -157,11 +157,11 @@ def _training(param: SolverParameter, dataset: Dataset | None, options) -> Train
     fed = next(iter(solver.net.source.arrays)) if dataset else None
     size = solver.net.device_blobs[fed].shape[0] if fed else 1
     training = Training(solver, dataset, monitor, accuracy, size * param.iter_size)
-    solver.notes["settings"] = _settings(training, share)
+    solver.notes["settings"] = settings_of(solver.param, training.batch_size, share, dataset)
     return training
 
 
-def _judges(solver: Solver, options, share: float) -> tuple[str | None, str | None]:
+def _judges(solver: Solver, options: TrainOptions, share: float) -> tuple[str | None, str | None]:
     """The outputs of the test net that are the accuracy, and that tell what is best.
 
     Errors: ParameterError where the options need one that the net does not have.
@@ -192,70 +192,3 @@ def _output_of(solver: Solver, kind: str) -> str | None:
             if layer.type.endswith(kind) and layer.param.top[0] in net.outputs:
                 return layer.param.top[0]
     return None
-
-
-def _settings(training: Training, share: float) -> dict[str, object]:
-    """What a resumed training must have alike, to go on as if it had never stopped."""
-    param, dataset = training.solver.param, training.dataset
-    rates = {name: float(f"{getattr(param, name):.6g}")  # stored in single precision
-             for name in ("base_lr", "momentum", "weight_decay")}
-    return {**rates, "lr_policy": param.lr_policy, "batch size": training.batch_size,
-            "validation": share, "data": _fingerprint(dataset) if dataset else "the net's own"}
-
-
-def _fingerprint(dataset: Dataset) -> str:
-    """A data set in few words, the same for the same samples and classes."""
-    names = ", ".join(dataset.classes[:3]) + ", ..." * (len(dataset.classes) > 3)
-    return (f"{dataset.name} ({len(dataset.x)} samples of shape {dataset.x.shape[1:]}, "
-            f"{classes_of(dataset)} classes: {names or 'without names'})")
-
-
-def begin(training: Training, folder: SnapshotFolder, options) -> None:
-    """Load weights or a state, as the options say, and write what using the net later takes.
-
-    Errors: MinicaffeError for files that are missing, damaged or of another net.
-    """
-    solver, dataset = training.solver, training.dataset
-    if options.weights:
-        afresh = solver.net.copy_from(options.weights, skip_other_shapes=True)
-        if afresh:
-            _log.warning("%s: of another shape, so they start afresh: %s", options.weights,
-                         "; ".join(afresh))
-    if options.resume is not None:
-        _resume(solver, options.resume or folder.newest())
-    else:
-        folder.tell_of_others()
-    if dataset is not None:
-        check_fit(solver, dataset)
-        _write_deploy(solver, dataset)
-
-
-def _resume(solver: Solver, state: str) -> None:
-    """Go on from a state.  Errors: ParameterError for one of other data, which would be mixed."""
-    settings = solver.notes["settings"]
-    before = {**settings, **snapshots.notes_of(state).get("settings", {})}
-    for name, hint in (("validation", f"--validation {before['validation']}, as before."),
-                       ("data", "--weights begins a new training from its weights.")):
-        if before[name] != settings[name]:
-            raise ParameterError(state, f"a state of a training with {name} {settings[name]}",
-                                 before[name], hint)
-    solver.restore(state)
-    if solver.iter >= solver.param.max_iter:
-        raise ParameterError(state, f"a state before iteration {solver.param.max_iter}",
-                             solver.iter, "--iterations N trains on, up to iteration N.")
-    other = [f"{name} {value}, was {before[name]}" for name, value in settings.items()
-             if before[name] != value]
-    if other:
-        _log.warning("%s: it goes on with other settings: %s", state, "; ".join(other))
-    solver.notes["settings"] = settings
-
-
-def _write_deploy(solver: Solver, dataset: Dataset) -> None:
-    """The files by which ``minicaffe classify`` uses the snapshots; some nets have none."""
-    stem = solver.param.snapshot_prefix
-    transforms = solver.transforms
-    try:
-        write_deploy(solver.param.net_param, stem, classes=dataset.classes,
-                     transform=next(iter(transforms.values()), None), shape=dataset.x.shape[1:])
-    except (MinicaffeError, OSError) as error:
-        _log.warning("%s; no deploy file is written", str(error).rstrip("."))
