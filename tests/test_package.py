@@ -1,5 +1,7 @@
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +56,18 @@ def test_every_public_name_is_there():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'minicaffe' has no attribute 'Nett'"):
         minicaffe.Nett  # noqa: B018
+
+
+def test_every_folder_of_the_package_is_installed_and_nothing_beside_it(monkeypatch):
+    setuptools = pytest.importorskip("setuptools")
+    root = Path(__file__).parent.parent
+    if not (root / "setup.py").is_file():
+        pytest.skip("not a checkout")
+    told = {}
+    monkeypatch.setattr(setuptools, "setup", lambda **options: told.update(options))
+    monkeypatch.chdir(root)
+    runpy.run_path("setup.py")
+    folders = {".".join(path.parent.relative_to(root).parts)
+               for path in (root / "minicaffe").rglob("*.py")}
+    assert set(told["packages"]) == folders | {"minicaffe.models"}
+    assert told["package_dir"] == {"minicaffe.models": "models"}
