@@ -9,10 +9,30 @@ import os
 from collections.abc import Iterable
 
 _LONGEST = 100  # letters of a name that is looked for among others
+_LONGEST_PART = 1000  # characters of each part of an error's text
+
+
+def in_line(text: object, longest: int = 100) -> str:
+    """A text from a file as part of one line: what is not printable escaped, its middle left out
+    where it is longer than ``longest`` characters."""
+    line = _shortened(str(text), longest)
+    return line if line.isprintable() else "".join(map(_printable, line))
+
+
+def _printable(letter: str) -> str:
+    return letter if letter.isprintable() else ascii(letter)[1:-1]
+
+
+def _shortened(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    return f"{text[:longest * 2 // 3]} ... {text[-longest // 3:]}"
 
 
 class MinicaffeError(Exception):
     """An error that names the place, what was expected, what came, and what to do.
+
+    A part that is longer than 1,000 characters, such as a name in a damaged file, is cut.
 
     Args:
         where: the thing at fault, such as ``"InnerProduct 'ip1'"`` or ``"net.prototxt:12:3"``.
@@ -23,7 +43,10 @@ class MinicaffeError(Exception):
 
     def __init__(self, where: str, expected: str, got: object = None, hint: str = ""):
         self.where, self.expected, self.got, self.hint = where, expected, got, hint
-        message = expected if got is None else f"expected {expected}, got {got}"
+        message = _shortened(expected, _LONGEST_PART)
+        if got is not None:
+            message = f"expected {message}, got {in_line(got, _LONGEST_PART)}"
+        where, hint = in_line(where, _LONGEST_PART), _shortened(hint, _LONGEST_PART)
         super().__init__(f"{where}: {message}." + (f" Hint: {hint}" if hint else ""))
 
 

@@ -7,13 +7,9 @@ from os import PathLike, fspath
 
 from ..errors import FileFormatError, WeightsError
 from ..proto import hdf5, wire
+from ..proto.formats import is_hdf5, read_weights
 
 _log = logging.getLogger("minicaffe")
-
-
-def is_hdf5(path: str | PathLike) -> bool:
-    """Whether a file's name says that it is HDF5, by Caffe's rule."""
-    return fspath(path).endswith((".h5", ".hdf5"))
 
 
 class WeightFiles:
@@ -34,7 +30,7 @@ class WeightFiles:
         Errors: WeightsError where a shape differs, or where no layer matches, naming which layers
         did and which did not; FileFormatError for a damaged file.  Nothing is copied then.
         """
-        stored = (hdf5.read_weights_hdf5 if is_hdf5(path) else wire.read_caffemodel)(path)
+        stored = read_weights(path)
         layers: dict = {}
         for layer in self.layers:
             if layer.parameters:

@@ -48,6 +48,8 @@ class Scanner:
 
     def varint(self, offset: int, stop: int, what: str) -> tuple[int, int]:
         """An unsigned integer of 7 bits a byte, and the offset behind it."""
+        if offset < stop and self.view[offset] < 128:  # most are of one byte
+            return self.view[offset], offset + 1
         value, position = 0, offset
         for shift in range(0, 70, 7):
             if position >= stop:
@@ -96,7 +98,11 @@ class Scanner:
         width = _WIDTHS[wire]
         stride = position - tag_start + width
         count, block = 1, 64
-        while position - tag_start == 1:  # the fields that hold many numbers have one-byte tags
+        following = tag_start + stride
+        # The fields that hold many numbers have one-byte tags.
+        alike = (position - tag_start == 1 and following < stop
+                 and self.view[following] == self.view[tag_start])
+        while alike:
             tags = self.data[tag_start + count * stride : stop : stride][:block]
             other = np.flatnonzero(tags != self.data[tag_start])
             count += int(other[0]) if other.size else len(tags)
@@ -119,12 +125,16 @@ class Scanner:
         count = (field.stop - field.start) // field.stride + 1
         return np.ndarray((count,), dtype, self.data, field.start, (field.stride,)).astype(native)
 
-    def integers(self, field: Field, what: str) -> list[int]:
-        """The value of a varint field, or those of a packed one."""
+    def integers(self, field: Field, what: str, most: int) -> list[int]:
+        """The value of a varint field, or those of a packed one, which holds at most ``most``."""
         if field.wire == VARINT:
             return [field.value]
+        if field.wire != BYTES:
+            raise self.error(field.start, f"integers in {what}", "other data")
         values, position = [], field.start
         while position < field.stop:
+            if len(values) == most:
+                raise self.error(field.start, f"at most {most} integers in {what}", "more")
             value, position = self.varint(position, field.stop, what)
             values.append(value - (1 << 64) if value >> 63 else value)
         return values

@@ -13,8 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from google.protobuf.message import Message
 
-from ..errors import FileFormatError, WeightsError
+from ..errors import FileFormatError, WeightsError, in_line
+from .blobs import blob_field, blob_parts, read_blob_at
 from .files import atomic_write
+from .kinds import HEAD, refuse_other_kinds
 from .scan import BYTES, VARINT, Field, Scanner, header
 from .schema import MESSAGES, V1_TYPES
 from .upgrade_v0 import V0_TYPES
@@ -52,9 +54,11 @@ def _numbers(message: str) -> dict[str, int]:
     return {field.name: field.number for field in MESSAGES[message].DESCRIPTOR.fields}
 
 
-_NET, _STATE, _BLOB = map(_numbers, ("NetParameter", "SolverState", "BlobProto"))
+_NET, _STATE = map(_numbers, ("NetParameter", "SolverState"))
 _LAYER, _V1, _V0 = map(_numbers, ("LayerParameter", "V1LayerParameter", "V0LayerParameter"))
-_BLOB_DIMS = ("num", "channels", "height", "width")
+# More than any net has; a file of few bytes each must not become an object each without end.
+MOST_BLOBS = 100_000
+_MOST_TEST_NETS = 1_000
 
 
 def read_caffemodel(path: str | os.PathLike) -> list[LayerWeights]:
@@ -72,10 +76,12 @@ def read_caffemodel(path: str | os.PathLike) -> list[LayerWeights]:
         _NET["layer"]: _read_layer,
         _NET["layers"]: _read_v1_layer,
     }
-    layers = []
+    layers, count = [], 0
     for field in scanner.fields(0, scanner.size, "a net"):
         if field.number in readers and field.wire == BYTES:
             layers.append(readers[field.number](scanner, field))
+            count += 1 + len(layers[-1].blobs)
+            _expect_few(scanner, field.start, count, "layers and blobs")
     if not layers:
         raise FileFormatError(str(scanner.path), "a caffemodel", "a file without layers")
     return layers
@@ -89,7 +95,7 @@ def read_blob(path: str | os.PathLike) -> np.ndarray:
     """
     scanner = Scanner(path)
     _check_kind(scanner, "a binaryproto", VARINT)
-    array = _read_blob(scanner, 0, scanner.size)
+    array = read_blob_at(scanner, 0, scanner.size)
     if not array.size:
         raise FileFormatError(str(scanner.path), "a binaryproto", "a file without numbers")
     return array
@@ -103,25 +109,26 @@ def read_solverstate(path: str | os.PathLike) -> SolverStateFile:
     """
     scanner = Scanner(path)
     _check_kind(scanner, "a solverstate", VARINT)
-    values: dict[str, list] = {name: [] for name in _STATE}
     names = {number: name for name, number in _STATE.items()}
+    values: dict[str, int | str] = {}
+    history, ticks = [], []
     for field in scanner.fields(0, scanner.size, "a solver state"):
         name = names.get(field.number)
-        if name == "history":
-            values[name].append(_read_blob(scanner, field.start, field.stop))
-        elif name in ("learned_net", "notes"):
-            values[name].append(scanner.text(field))
-        elif name:
-            values[name] += scanner.integers(field, "a solver state")
-    return SolverStateFile(
-        iter=(values["iter"] or [0])[-1],
-        learned_net=(values["learned_net"] or [""])[-1],
-        current_step=(values["current_step"] or [0])[-1],
-        history=values["history"],
-        random_seed=(values["random_seed"] or [None])[-1],
-        test_tick=values["test_tick"],
-        notes=(values["notes"] or [""])[-1],
-    )
+        if name == "history" and field.wire == BYTES:
+            history.append(read_blob_at(scanner, field.start, field.stop, " of the history"))
+            _expect_few(scanner, field.start, len(history), "blobs of history")
+        elif name in ("learned_net", "notes") and field.wire == BYTES:
+            values[name] = scanner.text(field)
+        elif name == "test_tick":
+            ticks += scanner.integers(field, "a solver state", _MOST_TEST_NETS)
+            if len(ticks) > _MOST_TEST_NETS:
+                raise scanner.error(field.start, f"at most {_MOST_TEST_NETS} test nets", "more")
+        elif name in ("iter", "current_step", "random_seed") and field.wire == VARINT:
+            values[name] = field.value
+    for name in ("iter", "current_step"):
+        if not 0 <= values.get(name, 0) < 2**31:
+            raise FileFormatError(str(scanner.path), f"'{name}' from 0 to 2147483647", values[name])
+    return SolverStateFile(**{"iter": 0, **values}, history=history, test_tick=ticks)
 
 
 def write_caffemodel(
@@ -152,7 +159,7 @@ def write_caffemodel(
             plain.CopyFrom(layer)
             plain.ClearField("blobs")
             frame = plain.SerializeToString()
-            blobs = [_blob_field(_LAYER["blobs"], array) for array in arrays]
+            blobs = [blob_field(_LAYER["blobs"], array) for array in arrays]
             size = len(frame) + sum(len(front) + values.nbytes for front, values in blobs)
             file.write(header(_NET["layer"], size) + frame)
             for front, values in blobs:
@@ -168,14 +175,14 @@ def write_solverstate(path: str | os.PathLike, state: SolverStateFile) -> None:
     with atomic_write(path) as file:
         file.write(head.SerializeToString())
         for blob in state.history:
-            front, values = _blob_field(_STATE["history"], blob)
+            front, values = blob_field(_STATE["history"], blob)
             file.write(front)
             file.write(values)
 
 
 def write_blob(path: str | os.PathLike, array: np.ndarray) -> None:
     """Write one array as a binaryproto file, whole or not at all."""
-    front, values = _blob_parts(array)
+    front, values = blob_parts(array)
     with atomic_write(path) as file:
         file.write(front)
         file.write(values)
@@ -186,17 +193,19 @@ def _check_kind(scanner: Scanner, kind: str, first_wire: int) -> None:
 
     ``first_wire`` is the wire type of field 1: a string in a net, a number in the others.
     """
-    where, begin = str(scanner.path), bytes(scanner.view[:64])
-    if not begin:
-        raise FileFormatError(where, kind, "an empty file")
-    if begin.startswith(b"\x89HDF\r\n"):
-        raise FileFormatError(where, kind, "an HDF5 file", "the name of an HDF5 file ends in .h5")
+    where, begin = str(scanner.path), bytes(scanner.view[:HEAD])
+    refuse_other_kinds(where, begin, kind)
     # A net with a name begins with a line feed, which is the tag of field 1.
     if begin[0] >= ord(" ") and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in begin):
         raise FileFormatError(where, kind, "text", "is it a prototxt?")
     if begin[0] >> 3 == 1 and begin[0] & 7 != first_wire:
         other = "a caffemodel" if first_wire == VARINT else "a solverstate or an image mean"
         raise FileFormatError(where, kind, "another of Caffe's files", f"is it {other}?")
+
+
+def _expect_few(scanner: Scanner, offset: int, count: int, what: str) -> None:
+    if count > MOST_BLOBS:
+        raise scanner.error(offset, f"at most {MOST_BLOBS} {what}", "more")
 
 
 def _read_layer(scanner: Scanner, layer: Field) -> LayerWeights:
@@ -216,52 +225,15 @@ def _read_weights(
     scanner: Scanner, layer: Field, numbers: Mapping[str, int], read_type: Callable[[Field], str]
 ) -> LayerWeights:
     """A layer whose name, type and blobs stand in the fields of these numbers."""
-    name = kind = ""
+    name = kind = owner = ""
     blobs = []
     for field in scanner.fields(layer.start, layer.stop, "a layer"):
         if field.number == numbers["name"] and field.wire == BYTES:
             name = scanner.text(field)
+            owner = f" of layer '{in_line(name)}'"
         elif field.number == numbers["type"]:
             kind = read_type(field)
         elif field.number == numbers["blobs"] and field.wire == BYTES:
-            blobs.append(_read_blob(scanner, field.start, field.stop, f" of layer '{name}'"))
+            blobs.append(read_blob_at(scanner, field.start, field.stop, owner))
+            _expect_few(scanner, field.start, len(blobs), "blobs of a layer")
     return LayerWeights(name, kind, blobs)
-
-
-def _read_blob(scanner: Scanner, start: int, stop: int, owner: str = "") -> np.ndarray:
-    what = f"a blob{owner}"
-    parts, dims, shape = [], {}, None
-    for field in scanner.fields(start, stop, what):
-        if field.number == _BLOB["data"]:
-            parts.append(scanner.numbers(field, "<f4"))
-        elif field.number == _BLOB["double_data"]:
-            parts.append(scanner.numbers(field, "<f8"))
-        elif field.number == _BLOB["shape"] and field.wire == BYTES:
-            inner = scanner.fields(field.start, field.stop, f"the shape of {what}")
-            shape = [dim for item in inner for dim in scanner.integers(item, what)]
-        elif field.number <= 4 and field.wire == VARINT:
-            dims[field.number] = field.value
-    values = parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty(0, np.float32)])
-    if dims:
-        shape = [dims.get(_BLOB[name], 0) for name in _BLOB_DIMS]
-    elif shape is None:
-        shape = [len(values)]
-    if min(shape, default=0) < 0 or len(values) != int(np.prod(shape, dtype=object)):
-        expected = f"{what} of shape {tuple(shape)}"
-        raise scanner.error(start, expected, f"{len(values)} numbers")
-    return values.reshape(shape)
-
-
-def _blob_parts(array: np.ndarray) -> tuple[bytes, np.ndarray]:
-    """A BlobProto in two parts: all that comes before its numbers, and the numbers."""
-    array = np.asarray(array)
-    double = array.dtype == np.float64
-    values = np.ascontiguousarray(array, "<f8" if double else "<f4")
-    shape = MESSAGES["BlobProto"](shape={"dim": array.shape}).SerializeToString()
-    return shape + header(_BLOB["double_data" if double else "data"], values.nbytes), values
-
-
-def _blob_field(number: int, array: np.ndarray) -> tuple[bytes, np.ndarray]:
-    """The same as a field of another message."""
-    front, values = _blob_parts(array)
-    return header(number, len(front) + values.nbytes) + front, values

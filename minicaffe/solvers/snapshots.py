@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy
 
 from ..errors import FileFormatError, TrainingError, WeightsError
-from ..net.weights import is_hdf5
 from ..proto import SolverParameter, hdf5, wire
 from ..proto.files import atomic_path
+from ..proto.formats import is_hdf5, read_state
 from .lr_policy import current_step
 from .not_finite import parameter_not_finite
 
@@ -92,7 +92,7 @@ def _on_host(solver, array) -> numpy.ndarray:
 
 def restore(solver, path: str) -> None:
     """Set a solver back to a state: iteration, history, seed, weights.  All is read, then set."""
-    state = _read(path)
+    state = read_state(path)
     targets = _history_in_order(solver)
     shapes = [tuple(array.shape) for array in state.history]
     wanted = [tuple(array.shape) for array in targets]
@@ -113,19 +113,15 @@ def restore(solver, path: str) -> None:
     solver.notes = notes
 
 
-def _read(path: str) -> wire.SolverStateFile:
-    return (hdf5.read_solverstate_hdf5 if is_hdf5(path) else wire.read_solverstate)(path)
-
-
 def notes_of(path: str) -> dict[str, object]:
     """The notes in a solver state.  Errors: FileFormatError for what is none."""
-    return _notes(_read(path).notes, path)
+    return _notes(read_state(path).notes, path)
 
 
 def _notes(text: str, path: str) -> dict[str, object]:
     try:
         notes = json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         notes = None
     if not isinstance(notes, dict):
         raise FileFormatError(path, "notes that are a JSON object", repr(text[:40]))

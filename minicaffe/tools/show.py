@@ -11,9 +11,8 @@ import numpy
 
 from ..data.image import import_pillow
 from ..errors import ParameterError, nearest
-from ..net.weights import is_hdf5
-from ..proto import hdf5, wire
-from ..proto.files import atomic_write, existing_file
+from ..proto.files import atomic_write
+from ..proto.formats import read_weights
 from . import trained
 
 DESCRIPTION = """\
@@ -84,8 +83,7 @@ def _filters(weights: str, name: str | None) -> Strip:
 
     Errors: ParameterError for a layer that is none.
     """
-    read = hdf5.read_weights_hdf5 if is_hdf5(weights) else wire.read_caffemodel
-    found = {layer.name: layer.blobs[0] for layer in read(existing_file(weights))
+    found = {layer.name: layer.blobs[0] for layer in read_weights(weights)
              if layer.type in ("Convolution", "Deconvolution", "")  # HDF5 tells no types
              and layer.blobs and layer.blobs[0] is not None and layer.blobs[0].ndim == 4}
     if name is None and found:
