@@ -182,8 +182,10 @@ def test_a_top_is_made_once(split, lines, doubled):
 
 # ------------------------------------------------------------------------------- losses' tops
 
-def test_a_loss_without_a_top_gets_one_of_its_name(parse_net):
+def test_a_loss_without_a_top_gets_an_automatic_one(parse_net):
     net = parse_net('layer { name: "data" type: "D" top: "a" } layer { name: "loss" type: "L" } '
                     'layer { name: "a" type: "L" } layer { name: "b" type: "L" top: "c" }')
     description.add_loss_tops(net, lambda layer: 1 - len(layer.top))
-    assert [list(layer.top) for layer in net.layer] == [["a"], ["loss"], ["a_top"], ["c"]]
+    description.add_loss_tops(net, lambda layer: 1 - len(layer.top))
+    assert [list(layer.top) for layer in net.layer] == [
+        ["a"], ["(automatic)"], ["(automatic)_1"], ["c"]]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 from ..errors import NetError, nearest
 from ..proto import NetParameter, NetState
+
+AUTOMATIC = "(automatic)"
 
 
 def filter_net(net, state: NetState) -> NetParameter:
@@ -41,19 +44,18 @@ def _holds(rule, state) -> bool:
 
 
 def add_loss_tops(net, missing_tops) -> None:
-    """Give each loss that names no top one of its layer's name, as old nets leave it out.
+    """Give each loss that names no top one, as real Caffe does: its name begins with AUTOMATIC, no
+    other layer may use it, and it is no output of the net.
 
     Args:
         missing_tops: how many tops a layer needs more than it names, 0 for what is no loss.
     """
     taken = {blob for layer in net.layer for blob in layer.top}
+    names = (f"{AUTOMATIC}_{k}" if k else AUTOMATIC for k in itertools.count())
+    free = (name for name in names if name not in taken)
     for layer in net.layer:
-        for j in range(missing_tops(layer)):
-            name = layer.name if j == 0 else f"{layer.name}_{j}"
-            while name in taken:
-                name += "_top"
-            layer.top.append(name)
-            taken.add(name)
+        for _ in range(missing_tops(layer)):
+            layer.top.append(next(free))
 
 
 def insert_splits(net, loss_weight_of) -> NetParameter:
@@ -137,7 +139,8 @@ def _connect(net):
                 other = net.layer[latest[blob][0]].name
                 raise NetError(where, "a top of its own", f"'{blob}', which layer '{other}' makes",
                                "only a layer in place may name a bottom as its top.")
-            latest[blob] = (i, j)
+            if not blob.startswith(AUTOMATIC):
+                latest[blob] = (i, j)
     return makers, used
 
 

@@ -21,8 +21,8 @@ _log = logging.getLogger("minicaffe")
 class Keeping:
     """What ``keep`` asked for: all blobs keep their memory, or those named, the others share.
 
-    The net's inputs and outputs are always kept.  A blob that was not kept is never read stale: an
-    access raises KeepError, and so does a pass that would need what has been overwritten.
+    The net's inputs, outputs and losses are always kept.  A blob that was not kept is never read
+    stale: an access raises KeepError, and so does a pass that would need what has been overwritten.
     """
 
     def __init__(self, net: Net, keep: str | Sequence[str]):
@@ -40,7 +40,7 @@ class Keeping:
             return
         for name in keep:
             expect_known(name, net.device_blobs, f"net '{net.name}': keep", "names of its blobs")
-        self._kept = frozenset(keep) | frozenset(net.inputs) | frozenset(net.outputs)
+        self._kept = frozenset((*keep, *net.inputs, *net.outputs, *net.loss_weights))
         if not self._has_backward:
             for layer in net.layers:
                 layer.need_backward = False

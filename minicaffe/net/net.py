@@ -38,7 +38,7 @@ class Net(WeightFiles):
         level, stages: of the NetState, for layers with include and exclude rules.
         weights: a file to copy parameters from.
         keep: 'all', or the names of blobs whose numbers will be read; the others share memory.
-            The net's inputs and outputs are always kept.
+            The net's inputs, outputs and losses are always kept.
         device: its name, such as 'cpu'; default: the one of ``set_device``.
         dtype: 'float32', or 'float64', on which gradients are checked.
         seed: of fillers and dropout; default: that of ``set_random_seed``, or else a fresh one.

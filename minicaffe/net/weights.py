@@ -16,7 +16,7 @@ class WeightFiles:
     """What a Net does with files of weights; layers are matched by their names."""
 
     def copy_from(self, path: str | PathLike, complete: bool = False,
-                  skip_other_shapes: bool = False) -> list[str]:
+                  skip_other_shapes: bool = False, may_have_none: bool = False) -> list[str]:
         """Copy the parameters of every layer that the file and the net both have.
 
         Layers that only one of them has are left alone, which is how a net is fine-tuned.
@@ -25,6 +25,7 @@ class WeightFiles:
             complete: True where each layer with parameters must be in the file.
             skip_other_shapes: True where a layer whose parameters have other shapes in the file is
                 left alone as well.
+            may_have_none: True for one of several files, which may hold nothing for this net.
 
         Returns: what was left alone for its shape, told in words.
         Errors: WeightsError where a shape differs, or where no layer matches, naming which layers
@@ -49,11 +50,12 @@ class WeightFiles:
             else:
                 pairs += fitting
                 wrong += unlike
-        if wrong or layers and not matched or missing and complete:
+        none = layers and not matched
+        if wrong or none and not may_have_none or missing and complete:
             self._refuse(path, wrong or skipped, matched, missing, unknown)
         for blob, array in pairs:
             blob.host.data[...] = array.reshape(blob.shape)
-        self.weights_loaded = True
+        self.weights_loaded = self.weights_loaded or not none
         _log.info("%s: %d layers copied; not in the file: %s; not in the net: %s", fspath(path),
                   len(matched), ", ".join(missing) or "none", ", ".join(unknown) or "none")
         return skipped

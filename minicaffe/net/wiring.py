@@ -10,6 +10,7 @@ from ..blob import Blob, Memory
 from ..errors import NetError, WeightsError
 from ..layer import TRAIN, Layer, check_counts, make_layer
 from ..proto import ParamSpec
+from .description import AUTOMATIC
 
 if TYPE_CHECKING:
     from .net import Net
@@ -82,7 +83,7 @@ def build(net: Net) -> None:
         if param.type == "Input":
             net.inputs.extend(param.top)
         _losses(net, layer)
-    net.outputs = sorted(unused)
+    net.outputs = sorted(name for name in unused if not name.startswith(AUTOMATIC))
     _route(net)
     for layer, need in zip(net.layers, net.layer_need_backward):
         layer.need_backward = need

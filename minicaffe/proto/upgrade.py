@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from ..errors import NetError, ParameterError
 from .schema import MESSAGES, V1_TYPES
 from .text import read_text
+from .type_names import v1_name
 from .upgrade_v0 import merge_padding, upgrade_v0_layer
 
 NetParameter, LayerParameter = MESSAGES["NetParameter"], MESSAGES["LayerParameter"]
@@ -71,7 +72,7 @@ def upgrade_net(net: Message, file: str = "") -> Message:
     new.CopyFrom(net)
     if new.layers:
         if new.layer:
-            raise NetError(file, "either 'layer' or, in old files, 'layers'", "both")
+            raise NetError(file, "either 'layer' or, in old files, 'layers'", "both", _one_of(new))
         layers = merge_padding(list(new.layers), file)
         new.layer.extend(_upgrade_v1_layer(layer, file) for layer in layers)
         new.ClearField("layers")
@@ -127,23 +128,43 @@ def _upgrade_param_specs(layer: Message, names, share_modes, rates, decays) -> N
             setattr(spec, field, value)
 
 
+def _one_of(net: Message) -> str:
+    """How the layers that are fewer, or the first of them, are written like the others."""
+    if len(net.layer) <= len(net.layers):
+        odd, kind = net.layer[0], v1_name(net.layer[0].type)
+        like = f"layers {{ type: {kind} }}"
+    else:
+        odd, kind = net.layers[0], V1_TYPES[net.layers[0].type]
+        like = f'layer {{ type: "{kind}" }}'
+    return f"write '{odd.name}' as {like}." if kind else (
+        "write 'layer {' for 'layers {', with types in quotes, in the whole file.")
+
+
 def _upgrade_input(net: Message, file: str) -> None:
-    """``input`` with ``input_shape`` or ``input_dim`` as one Input layer in front of the others."""
+    """``input`` with ``input_shape`` or ``input_dim`` as one Input layer in front of the others.
+
+    As in Caffe, shapes beyond the inputs, and inputs without any shape, are dropped; the latter
+    must be made by a layer, then.
+    """
     names, shapes = list(net.input), [list(shape.dim) for shape in net.input_shape]
     if not shapes:  # four dims an input, in one list
         dims = list(net.input_dim)
         shapes = [dims[i : i + 4] for i in range(0, len(dims), 4)]
-    if len(shapes) != len(names):
+    made = {top for layer in net.layer for top in layer.top}
+    used = {bottom for layer in net.layer for bottom in layer.bottom}
+    if len(shapes) < len(names) and (shapes or used.intersection(names) - made):
         raise NetError(
             file,
             f"a shape for each of the {len(names)} inputs ({', '.join(names)})",
             f"{len(shapes)}",
             "give each input an input_shape { dim: ... }, or four input_dim",
         )
-    front = LayerParameter(name="input", type="Input", top=names)
-    for shape in shapes:
-        front.input_param.shape.add(dim=shape)
-    layers = [front, *net.layer]
+    front = []
+    if shapes:
+        front.append(LayerParameter(name="input", type="Input", top=names))
+        for _, shape in zip(names, shapes):
+            front[0].input_param.shape.add(dim=shape)
+    layers = [*front, *net.layer]
     for field in ("layer", "input", "input_shape", "input_dim"):
         net.ClearField(field)
     net.layer.extend(layers)

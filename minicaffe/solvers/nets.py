@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -15,14 +17,15 @@ from ..net.description import filter_net
 from ..proto import NetState, SolverParameter
 from ..proto.upgrade import read_net, read_solver, upgrade_solver
 
+_log = logging.getLogger("minicaffe")
 _TRAIN_SOURCES = ("net", "net_param", "train_net", "train_net_param")
 
 
 def solver_param(param: str | PathLike | SolverParameter) -> SolverParameter:
     """The SolverParameter of a file, or a copy of one, with the nets of all files read in.
 
-    A net's file, and a mean_file that it names, is looked for from the working directory, as Caffe
-    does, then beside the solver's.
+    A net's file, a mean_file that it names, and weights are looked for from the working directory,
+    as Caffe does, then beside the solver's.
 
     Errors: ParameterError where the net to train is named in several ways.
     """
@@ -38,6 +41,7 @@ def solver_param(param: str | PathLike | SolverParameter) -> SolverParameter:
             read = read_net(_found(getattr(solver, field), folder))
             getattr(solver, f"{field}_param").CopyFrom(read)
             solver.ClearField(field)
+    solver.weights[:] = [_found(path, folder) for path in weight_files(solver.weights)]
     solver.test_net_param.extend(read_net(_found(path, folder)) for path in solver.test_net)
     solver.ClearField("test_net")
     for net in (solver.net_param, solver.train_net_param, *solver.test_net_param):
@@ -51,6 +55,41 @@ def solver_param(param: str | PathLike | SolverParameter) -> SolverParameter:
 def _found(path: str, folder: Path) -> str:
     beside = folder / path
     return str(beside) if beside.exists() and not Path(path).exists() else path
+
+
+def weight_files(texts: Iterable[str]) -> list[str]:
+    """The files that ``weights`` names, several of them between commas, as Caffe takes it.
+
+    Errors: ParameterError for a comma with no name before or behind it.
+    """
+    names = [name.strip() for text in texts for name in text.split(",")]
+    if not all(names):
+        raise ParameterError("weights", "file names between commas", f"'{', '.join(texts)}'")
+    return names
+
+
+def load_weights(files: Sequence[str], trained: Net, tested: Sequence[Net],
+                 skip_other_shapes: bool = False) -> None:
+    """Copy weights from each file into the net that is trained and what test nets have besides.
+
+    As in Caffe, a file may hold layers that a net lacks, or nothing for it.
+
+    Args:
+        skip_other_shapes: True where parameters of other shapes in a file are left as they are.
+
+    Errors: WeightsError where no file has anything for any net.
+    """
+    ours = {layer.name for layer in trained.layers}
+    nets = [trained, *(net for net in tested if any(
+        layer.parameters and layer.name not in ours for layer in net.layers))]
+    for file in files:
+        for net in nets:
+            afresh = net.copy_from(file, skip_other_shapes=skip_other_shapes, may_have_none=True)
+            if afresh:
+                _log.warning("%s: of another shape, so they start afresh: %s", file,
+                             "; ".join(afresh))
+    if files and not any(net.weights_loaded for net in nets):
+        trained.copy_from(files[0], skip_other_shapes=skip_other_shapes)  # tells what differs
 
 
 def train_net(param, feeder: Feeder, **options) -> Net:

@@ -69,8 +69,7 @@ class Solver(metaclass=OfType):
         self._losses: deque = deque(maxlen=max(1, self.param.average_loss))
         self._callbacks: list[tuple[Callable, Callable]] = []
         self._listeners: list[Callable[[dict], None]] = []
-        for path in self.param.weights:
-            self.net.copy_from(path)
+        nets.load_weights(self.param.weights, self.net, self.test_nets)
 
     # ----------------------------------------------------------------------------- the update rule
 

@@ -8,6 +8,7 @@ from ..data import Dataset
 from ..errors import MinicaffeError, ParameterError
 from ..proto import SolverParameter
 from ..solvers import Solver, snapshots
+from ..solvers.nets import load_weights, weight_files
 from .deploy import write_deploy
 from .snapshot_folder import SnapshotFolder
 from .train_options import TrainOptions
@@ -23,10 +24,8 @@ def start(solver: Solver, dataset: Dataset | None, folder: SnapshotFolder,
     Errors: MinicaffeError for files that are missing, damaged or of another net.
     """
     if options.weights:
-        afresh = solver.net.copy_from(options.weights, skip_other_shapes=True)
-        if afresh:
-            _log.warning("%s: of another shape, so they start afresh: %s", options.weights,
-                         "; ".join(afresh))
+        load_weights(weight_files([options.weights]), solver.net, solver.test_nets,
+                     skip_other_shapes=True)
     if options.resume is not None:
         _resume(solver, options.resume or folder.newest())
     else:

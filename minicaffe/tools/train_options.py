@@ -73,8 +73,8 @@ def _say_what(add: Callable) -> None:
         help="learn from pictures moved by up to N pixels each way")
     add("--image-size", type=_size, metavar="[Cx]HxW", help="bring pictures of your own to this "
         "size, 1 or 3 channels (default: that of the net's input)")
-    add("--weights", type=_text, metavar="FILE", help="start from these weights, a .caffemodel or "
-        ".h5: fine-tuning; layers of another shape start afresh")
+    add("--weights", type=_text, metavar="FILE[,FILE...]", help="start from these weights, "
+        ".caffemodel or .h5: fine-tuning; layers of another shape start afresh")
     add("--resume", metavar="FILE", nargs="?", const="", help="go on from this .solverstate, or "
         "from the newest one of this training")
 

@@ -88,16 +88,40 @@ def test_an_input_of_two_axes_may_give_two_dims():
 
 
 def test_an_input_without_a_shape_is_an_error():
+    told = "Hint: give each input an input_shape { dim: ... }, or four input_dim"
     assert error_of('input: "a" input: "b" input_shape { dim: 1 }') == (
-        "n.prototxt: expected a shape for each of the 2 inputs (a, b), got 1. "
-        "Hint: give each input an input_shape { dim: ... }, or four input_dim"
-    )
+        f"n.prototxt: expected a shape for each of the 2 inputs (a, b), got 1. {told}")
+    assert error_of('input: "a" layer { bottom: "a" }') == (
+        f"n.prototxt: expected a shape for each of the 1 inputs (a), got 0. {told}")
 
 
-def test_two_formats_in_one_net_are_an_error():
-    assert error_of("layer { } layers { }") == (
-        "n.prototxt: expected either 'layer' or, in old files, 'layers', got both."
-    )
+def test_an_input_without_a_shape_that_a_layer_makes_is_dropped():
+    data = 'layer { name: "data" type: "Input" top: "a" } layer { bottom: "a" }'
+    assert upgraded(f'input: "a" {data}') == upgraded(data)
+    assert upgraded(f'input: "unused" {data}') == upgraded(data)
+    old = 'layers { type: DATA top: "a" } layers { type: RELU bottom: "a" }'
+    assert upgraded(f'input: "a" {old}') == upgraded(old)
+
+
+def test_shapes_and_dims_beyond_the_inputs_are_dropped():
+    right = upgraded('input: "a" input_shape { dim: 1 dim: 2 }')
+    assert upgraded('input: "a" input_shape { dim: [1, 2] } input_shape { dim: 9 }') == right
+    right = upgraded('input: "a" input_dim: [1, 2, 3, 4]')
+    assert upgraded('input: "a" input_dim: [1, 2, 3, 4, 5, 6, 7, 8]') == right
+    assert upgraded('input: "a" input_dim: [1, 2, 3, 4, 5]') == right
+
+
+@pytest.mark.parametrize("text, hint", [
+    ('layers { } layers { } layer { name: "p" type: "SoftmaxWithLoss" }',
+     "write 'p' as layers { type: SOFTMAX_LOSS }."),
+    ('layers { } layer { name: "p" type: "Softmax" }', "write 'p' as layers { type: SOFTMAX }."),
+    ('layers { name: "r" type: INNER_PRODUCT } layer { } layer { }',
+     "write 'r' as layer { type: \"InnerProduct\" }."),
+    ('layers { } layers { } layer { name: "p" type: "Scale" }',
+     "write 'layer {' for 'layers {', with types in quotes, in the whole file.")])
+def test_two_formats_in_one_net_are_an_error_with_the_way_to_one(text, hint):
+    assert error_of(text) == (
+        f"n.prototxt: expected either 'layer' or, in old files, 'layers', got both. Hint: {hint}")
 
 
 def test_transform_fields_of_data_layers_move():
