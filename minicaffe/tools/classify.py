@@ -37,6 +37,8 @@ Exit status: 0 done, 2 a mistake in the options or files, or a picture that cann
 other pictures are classified all the same.
 """
 
+SAME_NUMBERS = ("Dropout", "Flatten", "Reshape", "Split")  # in phase TEST they make what they read
+
 
 def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The options of this command."""
@@ -131,14 +133,17 @@ class Classifier:
 
 def _output(net) -> tuple[str, str]:
     """The blob of the classes' scores, and whether these are a "probability" or a "score"."""
-    makers = {name: layer.type for layer in net.layers for name in layer.param.top}
-    found = [name for name in net.outputs if makers[name] in ("Softmax", "Sigmoid")] or net.outputs
+    probable: set[str] = set()
+    for layer in net.layers:
+        gives = layer.type in ("Softmax", "Sigmoid") or (
+            layer.type in SAME_NUMBERS and probable.intersection(layer.param.bottom))
+        (probable.update if gives else probable.difference_update)(layer.param.top)
+    found = [name for name in net.outputs if name in probable] or net.outputs
     if "prob" in found:
         found = ["prob"]
     if len(found) != 1:
         raise NetError(f"net '{net.name}'", "one output, or one called 'prob'", ", ".join(found))
-    unit = "probability" if makers[found[0]] in ("Softmax", "Sigmoid") else "score"
-    return found[0], unit
+    return found[0], "probability" if found[0] in probable else "score"
 
 
 def _classes(weights, labels: str | None, count: int) -> list[str]:

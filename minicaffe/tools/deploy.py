@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..errors import NetError, ParameterError
+from ..errors import NetError
 from ..layer import TEST
 from ..net.description import filter_net
 from ..proto import (
@@ -19,6 +19,7 @@ from ..proto.files import atomic_write
 from ..proto.text import to_text
 from ..proto.upgrade import upgrade_net
 from ..proto.wire import write_blob
+from .input_shapes import sample_shapes, shape_wanted, stored_size
 
 OUTPUTS = {"SoftmaxWithLoss": "Softmax", "SigmoidCrossEntropyLoss": "Sigmoid"}
 OWN_ENGINES = ConvolutionParameter.IM2COL  # from this number on, real Caffe knows none
@@ -205,10 +206,20 @@ def _scores(judge: LayerParameter, layers: Iterable[LayerParameter]) -> str:
 
 
 def _wanted(kept, judges, gone) -> set[str]:
-    """The blobs for whose sake the net is run: its outputs, and what the losses judged."""
-    read = {name for layer in (*kept, *judges, *gone) for name in layer.bottom}
-    made = {name for layer in kept if not _is_source(layer) for name in layer.top}
-    return made.difference(read) | made.intersection(_scores(judge, kept) for judge in judges)
+    """The blobs for whose sake the net is run: its outputs, and what the losses judged.
+
+    A layer in place reads a blob and makes it anew; what the last of them makes is an output,
+    unless another layer reads it.
+    """
+    unread: set[str] = set()
+    made: set[str] = set()
+    for layer in kept:
+        unread.difference_update(layer.bottom)
+        if not _is_source(layer):
+            unread.update(layer.top)
+            made.update(layer.top)
+    unread.difference_update(name for layer in (*judges, *gone) for name in layer.bottom)
+    return unread | made.intersection(_scores(judge, kept) for judge in judges)
 
 
 # ----------------------------------------------------------------------------------------- inputs
@@ -216,12 +227,13 @@ def _wanted(kept, judges, gone) -> set[str]:
 def _input(layer: LayerParameter, wanted: set[str], shape) -> LayerParameter:
     """An Input in the place of what brought the data, without the labels."""
     new = LayerParameter(name=layer.name, type="Input")
-    declared = _declared(layer)
+    samples = sample_shapes(layer, shape)
     for j, top in enumerate(layer.top):
         if top in wanted:
-            sample = declared[j] if declared else _cropped(layer, j, shape)
+            if j >= len(samples):
+                raise shape_wanted(layer, j)
             new.top.append(top)
-            new.input_param.shape.add(dim=(1, *sample))
+            new.input_param.shape.add(dim=(1, *samples[j]))
     size = stored_size(layer)
     if shape is not None:
         size = tuple(shape[1:]) if len(shape) == 3 else ()
@@ -230,37 +242,3 @@ def _input(layer: LayerParameter, wanted: set[str], shape) -> LayerParameter:
     if layer.HasField("transform_param"):
         new.transform_param.CopyFrom(_at_test(layer.transform_param, size))
     return new
-
-
-def stored_size(layer: LayerParameter) -> tuple[int, ...]:
-    """(H, W) of the pictures before they are cropped, where the layer tells; else ()."""
-    size = layer.image_data_param.new_height, layer.image_data_param.new_width
-    return size if all(size) else ()
-
-
-def _declared(layer: LayerParameter) -> list[tuple[int, ...]]:
-    """The shape of a sample of each top, where the layer declares it."""
-    tops = len(layer.top)
-    if layer.type == "Input":
-        shapes = [tuple(shape.dim)[1:] for shape in layer.input_param.shape]
-    elif layer.type == "DummyData":
-        param = layer.dummy_data_param
-        shapes = ([tuple(shape.dim)[1:] for shape in param.shape]
-                  or list(zip(param.channels, param.height, param.width)))
-    elif layer.type == "MemoryData":
-        param = layer.memory_data_param
-        return [(param.channels, param.height, param.width)] + [()] * (tops - 1)
-    else:
-        return []
-    return shapes * tops if len(shapes) == 1 else shapes
-
-
-def _cropped(layer: LayerParameter, top: int, shape) -> tuple[int, ...]:
-    """The shape of a sample that a layer reads from somewhere.  Errors: ParameterError."""
-    if shape is None or top > 0:
-        raise ParameterError(f"{layer.type} '{layer.name}'", f"the shape of '{layer.top[top]}', "
-                             "which such a layer does not tell", "none",
-                             "give it as channels, height and width, such as "
-                             "--image-size 3x224x224.")
-    crop = layer.transform_param.crop_size
-    return (shape[0], crop, crop) if crop else tuple(shape)

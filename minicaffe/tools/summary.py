@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..data.feeding import as_inputs, input_tops
-from ..errors import ParameterError
 from ..fillers import without_fillers
 from ..layer import TEST, TRAIN
 from ..net import Net
@@ -19,6 +18,7 @@ from ..proto.files import atomic_write, existing_file
 from ..proto.upgrade import upgrade_net
 from . import models, trained
 from .costs import LayerSummary, Shape, Summary, summarize
+from .input_shapes import sample_shapes, shape_wanted
 from .option_values import checked, whole
 
 DESCRIPTION = """\
@@ -121,15 +121,12 @@ def _with_inputs(net: NetParameter, size: Shape | None) -> NetParameter:
             for shape in layer.input_param.shape[:1] if size else ():
                 if len(shape.dim) == 4:
                     shape.dim[1:] = size
-        elif size:
-            crop = layer.transform_param.crop_size
+        elif layer.type.endswith("Data") or size:
+            samples = sample_shapes(layer, size)
+            if not samples:
+                raise shape_wanted(layer)
             shapes.update(dict.fromkeys(layer.top, ()))  # labels
-            shapes[layer.top[0]] = (size[0], crop, crop) if crop else size
-        elif layer.type.endswith("Data"):
-            raise ParameterError(f"{layer.type} '{layer.name}'", f"the shape of '{layer.top[0]}', "
-                                 "which such a layer does not tell", "none",
-                                 "give it as channels, height and width, such as "
-                                 "--image-size 3x224x224.")
+            shapes.update(zip(layer.top, samples))
     return as_inputs(net, shapes)
 
 

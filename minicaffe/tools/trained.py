@@ -21,7 +21,8 @@ from ..proto.files import existing_file
 from ..proto.upgrade import read_net, upgrade_net
 from ..proto.wire import read_blob
 from . import models
-from .deploy import data_input, deploy_net, stored_size
+from .deploy import data_input, deploy_net
+from .input_shapes import stored_size
 from .option_values import checked, whole
 
 BATCH = 32  # pictures a pass

@@ -16,6 +16,7 @@ from ..proto import LayerParameter, NetParameter, NetState
 from ..proto.upgrade import upgrade_net
 from ..solvers import Solver
 from .confusion import scores_blob
+from .input_shapes import sample_shapes, stored_size
 from .train_options import TrainOptions
 
 _log = logging.getLogger("minicaffe.train")
@@ -68,11 +69,13 @@ def sources_of(net: NetParameter) -> list[LayerParameter]:
 def _picture_size(layer: LayerParameter, wanted: tuple[int, ...] | None
                   ) -> tuple[int, int, int] | None:
     """(C, H, W) that pictures of a folder are brought to; None: they have one size already."""
-    shape = tuple(layer.input_param.shape[0].dim[1:]) if layer.input_param.shape else ()
+    shape = next(iter(sample_shapes(layer)), ())
     channels = shape[0] if len(shape) == 3 else 3
     crop = layer.transform_param.crop_size
     if wanted:
         return (channels, *wanted)[-3:]
+    if stored_size(layer):
+        return channels, *stored_size(layer)
     if crop and not layer.transform_param.pad:  # room to cut it out of: 256 for 224, as is usual
         return channels, crop * 8 // 7, crop * 8 // 7
     return shape if len(shape) == 3 else None

@@ -105,12 +105,12 @@ def test_json_tells_each_picture_on_a_line(classify):
 
 def test_a_picture_that_cannot_be_read_does_not_keep_the_others_from_it(classify):
     Path("pictures/bad.png").write_bytes(b"no picture")
-    status, lines, errors = classify("--weights", save(), "pictures", "pictures/rad.png")
+    status, lines, errors = classify("--weights", save(), "pictures", "pictures/redd.png")
     assert status == 2 and [line.split()[1] for line in lines] == ["blue", "green", "red"]
     assert errors == [
         "FileFormatError: pictures/bad.png: expected a picture, got something else, or only its "
         "beginning. Hint: save it anew, or remove it.",
-        "MissingFileError: pictures/rad.png: no such file. Hint: did you mean 'red.png'?"]
+        "MissingFileError: pictures/redd.png: no such file. Hint: did you mean 'red.png'?"]
 
 
 # ----------------------------------------------------------------------------------------- the net
@@ -182,6 +182,48 @@ def test_scores_that_are_no_probabilities_are_told_as_they_are(classify):
     weights = save((NET % "").replace("SoftmaxWithLoss", "EuclideanLoss"))
     assert classify("--weights", weights, "pictures/red.png")[1] == [
         "pictures/red.png: red 40.8, blue 0, green 0"]
+
+
+IN_PLACE = """layer { name: "end" type: "%s" bottom: "ip" top: "ip" }"""
+
+
+@pytest.mark.parametrize("kind, told", [
+    ("ReLU", "red 40.8, blue 0, green 0"), ("Sigmoid", "red 100.0 %, blue 50.0 %, green 50.0 %"),
+    ("Softmax", "red 100.0 %"), ("Dropout", "red 40.8, blue 0, green 0"),
+    ("Power", "red 40.8, blue 0, green 0")])
+@pytest.mark.parametrize("kept", ["as given", "as train writes it"])
+def test_what_a_last_layer_in_place_makes_is_told(classify, kind, told, kept):
+    net = (NET % "").replace("SoftmaxWithLoss", "EuclideanLoss") + IN_PLACE % kind
+    loss = net.index('layer { name: "loss"')
+    end = net.index('layer { name: "end"')
+    judged = net[:loss] + net[end:] + "\n" + net[loss:end]  # by what is in place
+    if kept == "as train writes it":
+        weights, model = save(judged), ()
+    else:
+        Path("net.prototxt").write_text(net[:loss].replace('top: "label"', "").replace(
+            "shape { dim: 8 } }", "}") + net[end:])
+        weights, model = save(), ("--model", "net.prototxt")
+    status, lines, said = classify("--weights", weights, *model, "pictures/red.png")
+    assert (status, lines, said) == (0, [f"pictures/red.png: {told}"], [])
+
+
+def test_layers_that_change_no_number_leave_probabilities_what_they_are(classify):
+    Path("net.prototxt").write_text((NET % "").split('layer { name: "loss"')[0] + """
+        layer { name: "soft" type: "Softmax" bottom: "ip" top: "soft" }
+        layer { name: "flat" type: "Flatten" bottom: "soft" top: "flat" }
+        layer { name: "drop" type: "Dropout" bottom: "flat" top: "flat" }""")
+    _, lines, _ = classify("--weights", save(), "--model", "net.prototxt", "pictures/red.png")
+    assert lines == ["pictures/red.png: red 100.0 %"]
+
+
+def test_two_outputs_of_which_one_is_made_in_place_are_two(classify):
+    Path("net.prototxt").write_text((NET % "").split('layer { name: "loss"')[0]
+                                    + IN_PLACE % "ReLU" + """
+        layer { name: "half" type: "Power" bottom: "data" top: "half" }""")
+    status, lines, said = classify("--weights", save(), "--model", "net.prototxt",
+                                   "pictures/red.png")
+    assert (status, lines) == (2, [])
+    assert "expected one output, or one called 'prob', got half, ip" in said[0]
 
 
 def test_a_mean_may_be_an_array_of_numpy(classify):

@@ -144,6 +144,30 @@ def test_layers_in_place_stay():
     assert [layer.name for layer in net.layer] == ["in", "ip", "relu", "prob"]
 
 
+RELU = 'layer { name: "relu%s" type: "ReLU" bottom: "ip" top: "ip" }'
+
+
+@pytest.mark.parametrize("judged", ["", LOSS % ""])
+def test_what_the_last_layer_in_place_makes_is_an_output(judged):
+    net = deployed(INPUT % "" + BODY + RELU % 1 + RELU % 2 + judged)
+    assert [layer.name for layer in net.layer] == ["in", "ip", "relu1", "relu2"] + ["prob"] * bool(
+        judged)
+
+
+def test_of_several_outputs_in_place_each_is_one():
+    other = (BODY + RELU % 2).replace('"ip"', '"other"')
+    net = deployed(INPUT % "" + BODY + RELU % 1 + other)
+    assert [layer.name for layer in net.layer] == ["in", "ip", "relu1", "other", "relu2"]
+    assert Net(net, TEST, device="numpy").outputs == ["ip", "other"]
+
+
+def test_what_is_in_place_in_the_middle_is_no_output():
+    net = deployed(INPUT % "" + BODY + RELU % 1 + """
+        layer { name: "top" type: "InnerProduct" bottom: "ip" top: "top"
+          inner_product_param { num_output: 2 } }""")
+    assert Net(net, TEST, device="numpy").outputs == ["top"]
+
+
 def test_outputs_that_were_never_judged_stay():
     net = deployed(INPUT % "" + BODY + BODY.replace('"ip"', '"features"') + LOSS % "")
     assert [layer.name for layer in net.layer] == ["in", "ip", "features", "prob"]
@@ -172,6 +196,10 @@ def test_engines_that_only_minicaffe_has_are_left_to_the_reader():
      'channels: 1 height: 4 height: 1 width: 5 width: 1 }', [1, 3, 4, 5]),
     ('type: "MemoryData" top: "data" top: "label" memory_data_param { batch_size: 2 channels: 3 '
      'height: 4 width: 5 }', [1, 3, 4, 5]),
+    ('type: "ImageData" top: "data" top: "label" image_data_param { new_height: 4 new_width: 5 }',
+     [1, 3, 4, 5]),
+    ('type: "ImageData" top: "data" top: "label" image_data_param { new_height: 6 new_width: 7 '
+     'is_color: false } transform_param { crop_size: 4 }', [1, 1, 4, 4]),
     ('type: "Input" top: "label" top: "data" input_param { shape { dim: 7 dim: 3 } }', [1, 3])])
 def test_data_layers_that_declare_their_shape_become_inputs_of_it(source, shape):
     net = deployed(f'layer {{ name: "in" {source} }}' + BODY + LOSS % "")

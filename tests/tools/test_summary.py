@@ -281,6 +281,21 @@ def test_data_layers_are_given_their_pictures_size(summary, more, size, shape):
     assert f"{shape}, 5" in lines[3] and f"{shape} -> 5x2" in lines[4]
 
 
+@pytest.mark.parametrize("source, size, shape", [
+    ('type: "MemoryData" memory_data_param { batch_size: 5 channels: 2 height: 6 width: 7 }', (),
+     "5x2x6x7"),
+    ('type: "MemoryData" memory_data_param { batch_size: 5 channels: 2 height: 6 width: 7 }',
+     ("--image-size", "1x8x9"), "5x1x8x9"),
+    ('type: "ImageData" image_data_param { batch_size: 5 new_height: 6 new_width: 7 }', (),
+     "5x3x6x7")])
+def test_data_layers_that_tell_their_shape_are_asked_for_it(summary, source, size, shape):
+    Path("told.prototxt").write_text(
+        f'layer {{ name: "d" top: "data" top: "label" {source} }}\n'
+        + "".join(DATA.splitlines()[2:]))
+    _, lines, said = summary("--model", "told.prototxt", *size)
+    assert f"{shape}, 5" in lines[3], said
+
+
 def test_of_two_data_layers_the_one_of_the_phase_is_given_it(summary):
     layers = "".join(DATA.splitlines()[1] % f"include {{ phase: {phase} }} transform_param {{ "
                      f"crop_size: {crop} }}" for phase, crop in (("TRAIN", 4), ("TEST", 5)))
