@@ -31,7 +31,13 @@ class WeightFiles:
         Errors: WeightsError where a shape differs, or where no layer matches, naming which layers
         did and which did not; FileFormatError for a damaged file.  Nothing is copied then.
         """
-        stored = read_weights(path)
+        return self.copy_stored(read_weights(path), path, complete, skip_other_shapes,
+                                may_have_none)
+
+    def copy_stored(self, stored: list[wire.LayerWeights], path: str | PathLike,
+                    complete: bool = False, skip_other_shapes: bool = False,
+                    may_have_none: bool = False) -> list[str]:
+        """``copy_from`` of a file that is read already; ``path`` is its name, for messages."""
         layers: dict = {}
         for layer in self.layers:
             if layer.parameters:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import sys
@@ -40,6 +41,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """A new path beside ``path`` to write to, which takes its place when the block ends well.
 
     If the block or the disk fails, the new file is removed and what stood at ``path`` still does.
+    When the block has ended the file is on the disk, its name too: a power failure loses neither.
     A pipe or a device is not replaced: it is the path to write to itself.
 
     Errors:
@@ -56,6 +58,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             with open(target, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(target, path)
+            _sync_folder(path.parent)
     except OSError as error:
         if error.filename is not None and str(error.filename) != str(target):
             raise  # about another file, which the block read
@@ -66,6 +69,24 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         if not direct:
             with suppress(OSError):  # of a disk that can only be read, which the error tells
                 target.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a folder's names on the disk, so that what was moved there is still there after a power
+    failure; where the system cannot, nothing is done."""
+    if sys.platform == "win32":
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder that may be written but not read
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some disks on a network
+            raise
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import FileFormatError, MissingPackageError
-from .files import atomic_path, existing_file
+from ..errors import FileFormatError, MinicaffeError, MissingPackageError
+from .files import atomic_write, existing_file
 from .wire import LayerWeights, SolverStateFile
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def read_solverstate_hdf5(path: str | os.PathLike) -> SolverStateFile:
             random_seed=number("random_seed"),
             test_tick=file["test_tick"][()].tolist() if "test_tick" in file else [],
             notes=text("notes"),
+            weights_sum=number("weights_sum"),
+            state_sum=number("state_sum"),
         )
 
 
@@ -92,8 +94,9 @@ def write_solverstate_hdf5(path: str | os.PathLike, state: SolverStateFile) -> N
         history = file.create_group("history")
         for i, array in enumerate(state.history):
             history[str(i)] = _real(array)
-        if state.random_seed is not None:
-            file["random_seed"] = np.array([state.random_seed], np.int64)
+        for name in ("random_seed", "weights_sum", "state_sum"):
+            if getattr(state, name) is not None:
+                file[name] = np.array([getattr(state, name)], np.int64)
         if state.test_tick:
             file["test_tick"] = np.array(state.test_tick, np.int64)
         if state.notes:
@@ -119,14 +122,25 @@ def _open(path: str | os.PathLike) -> Iterator[h5py.File]:
     except OSError as error:
         raise FileFormatError(str(path), "an HDF5 file", f"'{error}'") from error
     with file:
-        yield file
+        try:
+            yield file
+        except MinicaffeError:
+            raise
+        except Exception as error:  # h5py raises of every kind for what is damaged within
+            raise FileFormatError(str(path), "an HDF5 file that is whole",
+                                  f"'{type(error).__name__}: {error}'"[:200]) from error
 
 
 @contextmanager
 def _create(path: str | os.PathLike) -> Iterator[h5py.File]:
+    """A file to fill.  It is made in memory: where a disk is full, the HDF5 library may crash."""
     h5py = import_h5py()
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with h5py.File(str(path), "w", driver="core", backing_store=False) as file:
         yield file
+        file.flush()
+        image = file.id.get_file_image()
+    with atomic_write(path) as disk:
+        disk.write(image)
 
 
 def _arrays(group: h5py.Group) -> dict[int, np.ndarray]:

@@ -37,8 +37,8 @@ class LayerWeights(NamedTuple):
 class SolverStateFile(NamedTuple):
     """What a solver needs to go on, as Caffe stores it.
 
-    ``random_seed``, ``test_tick`` and ``notes`` (JSON) are minicaffe's own; real Caffe passes over
-    them.
+    From ``random_seed`` on the fields are minicaffe's own; real Caffe passes over them.  ``notes``
+    is JSON; ``weights_sum`` and ``state_sum`` are the check sums of ``solvers.check_sums``.
     """
 
     iter: int
@@ -48,6 +48,8 @@ class SolverStateFile(NamedTuple):
     random_seed: int | None = None
     test_tick: Sequence[int] = ()
     notes: str = ""
+    weights_sum: int | None = None
+    state_sum: int | None = None
 
 
 def _numbers(message: str) -> dict[str, int]:
@@ -59,6 +61,7 @@ _LAYER, _V1, _V0 = map(_numbers, ("LayerParameter", "V1LayerParameter", "V0Layer
 # More than any net has; a file of few bytes each must not become an object each without end.
 MOST_BLOBS = 100_000
 _MOST_TEST_NETS = 1_000
+_STATE_NUMBERS = ("iter", "current_step", "random_seed", "weights_sum", "state_sum")
 
 
 def read_caffemodel(path: str | os.PathLike) -> list[LayerWeights]:
@@ -123,7 +126,7 @@ def read_solverstate(path: str | os.PathLike) -> SolverStateFile:
             ticks += scanner.integers(field, "a solver state", _MOST_TEST_NETS)
             if len(ticks) > _MOST_TEST_NETS:
                 raise scanner.error(field.start, f"at most {_MOST_TEST_NETS} test nets", "more")
-        elif name in ("iter", "current_step", "random_seed") and field.wire == VARINT:
+        elif name in _STATE_NUMBERS and field.wire == VARINT:
             values[name] = field.value
     for name in ("iter", "current_step"):
         if not 0 <= values.get(name, 0) < 2**31:

@@ -6,16 +6,21 @@ import errno
 import json
 import logging
 import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy
 
-from ..errors import FileFormatError, TrainingError, WeightsError
+from ..errors import TrainingError, WeightsError
+from ..net import Net
 from ..proto import SolverParameter, hdf5, wire
 from ..proto.files import atomic_path
-from ..proto.formats import is_hdf5, read_state
+from ..proto.formats import is_hdf5
+from .check_sums import NamedArrays, state_sum, weights_sum
 from .lr_policy import current_step
 from .not_finite import parameter_not_finite
+from .snapshot_files import Snapshot, belong, beside, naming_a_whole_one, read
 
 _log = logging.getLogger("minicaffe")
 
@@ -34,24 +39,35 @@ def write(solver) -> str:
     weights, state = paths(solver, solver.iter)
     as_hdf5 = is_hdf5(state)
     content = wire.SolverStateFile(
-        iter=solver.iter, learned_net=weights,
+        iter=solver.iter, learned_net=os.fsencode(weights).decode("utf-8", "replace"),
         current_step=current_step(solver.param, solver.iter),
         history=[_on_host(solver, part) for part in _history_in_order(solver)],
         random_seed=solver.seed, test_tick=solver.testing.ticks(solver.iter),
-        notes=json.dumps(solver.notes) if solver.notes else "")
+        notes=json.dumps(solver.notes) if solver.notes else "",
+        weights_sum=weights_sum(_named_weights(solver.net)))
+    content = content._replace(state_sum=state_sum(content))
     try:
+        for prepare in solver.before_writing:
+            prepare()
         Path(weights).parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(state) as new_state, atomic_path(weights) as new_weights:
             solver.net.write(new_weights, as_hdf5)
             (hdf5.write_solverstate_hdf5 if as_hdf5 else wire.write_solverstate)(new_state, content)
             Path(state).unlink(missing_ok=True)  # one of an earlier run belongs to other weights
     except OSError as error:
-        hint = ("free some space" if error.errno == errno.ENOSPC else
-                "choose a folder that can be written")
+        last = solver.last_snapshot or "none"
         raise SnapshotError(f"snapshot {_stem(solver, solver.iter)}",
-                            f"it could not be written: {error.strerror}", hint=f"{hint}; last good "
-                            f"snapshot: {solver.last_snapshot or 'none'}.") from error
+                            f"it could not be written: {error.strerror or error}",
+                            hint=f"{_way_out(error)}; last good snapshot: {last}.") from error
     return state
+
+
+def _way_out(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "free some space"
+    if error.errno == errno.ENOENT:
+        return "was its folder removed meanwhile?"
+    return "choose a folder that can be written"
 
 
 def paths(solver, iteration: int) -> tuple[str, str]:
@@ -84,6 +100,10 @@ def _history_in_order(solver) -> list:
     return [parts[k] for k in range(solver.history_per_parameter) for parts in solver.history]
 
 
+def _named_weights(net: Net) -> Iterator[NamedArrays]:
+    return ((layer.name, [blob.data for blob in layer.blobs]) for layer in net.layers)
+
+
 def _on_host(solver, array) -> numpy.ndarray:
     host = numpy.empty(array.shape, solver.net.dtype)
     solver.net.backend.download(array, host)
@@ -91,17 +111,16 @@ def _on_host(solver, array) -> numpy.ndarray:
 
 
 def restore(solver, path: str) -> None:
-    """Set a solver back to a state: iteration, history, seed, weights.  All is read, then set."""
-    state = read_state(path)
-    targets = _history_in_order(solver)
-    shapes = [tuple(array.shape) for array in state.history]
-    wanted = [tuple(array.shape) for array in targets]
-    if [math.prod(s) for s in shapes] != [math.prod(s) for s in wanted]:
-        raise WeightsError(path, f"a history of {len(wanted)} arrays {wanted}",
-                           f"{len(shapes)} arrays {shapes}",
-                           "is it the state of another net, or of another type of solver?")
-    notes = _notes(state.notes, path)
-    _restore_weights(solver, state.learned_net, path)
+    """Set a solver back to a state: iteration, history, seed, weights.  All is read, then set.
+
+    Errors: FileFormatError for a damaged file, or weights that are not the state's own, which names
+    the newest whole snapshot; WeightsError for those of another net, or weights that are nowhere.
+    """
+    with naming_a_whole_one(path):
+        snapshot = read(path)
+    state, targets = snapshot.state, _history_in_order(solver)
+    _check_history(state, targets, path)
+    _set_weights(solver, snapshot, path)
     for target, array in zip(targets, state.history):
         solver.net.backend.upload(array.reshape(target.shape), target)
     solver.iter = state.iter
@@ -110,32 +129,28 @@ def restore(solver, path: str) -> None:
         for net in (solver.net, *solver.test_nets):
             net.reseed(state.random_seed)
     solver.testing.go_to(state.test_tick)
-    solver.notes = notes
+    solver.notes = snapshot.notes
 
 
-def notes_of(path: str) -> dict[str, object]:
-    """The notes in a solver state.  Errors: FileFormatError for what is none."""
-    return _notes(read_state(path).notes, path)
+def _check_history(state: wire.SolverStateFile, targets: list, path: str) -> None:
+    shapes = [tuple(array.shape) for array in state.history]
+    wanted = [tuple(array.shape) for array in targets]
+    if [math.prod(s) for s in shapes] != [math.prod(s) for s in wanted]:
+        raise WeightsError(path, f"a history of {len(wanted)} arrays {wanted}",
+                           f"{len(shapes)} arrays {shapes}",
+                           "is it the state of another net, or of another type of solver?")
 
 
-def _notes(text: str, path: str) -> dict[str, object]:
-    try:
-        notes = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        notes = None
-    if not isinstance(notes, dict):
-        raise FileFormatError(path, "notes that are a JSON object", repr(text[:40]))
-    return notes
-
-
-def _restore_weights(solver, learned_net: str, path: str) -> None:
-    # beside it first: where it says, another training may have written since
-    beside = Path(path).parent / Path(learned_net).name
-    for candidate in (beside, Path(learned_net)) if learned_net else ():
-        if candidate.is_file():
-            solver.net.copy_from(candidate, complete=True)
-            return
-    if not solver.net.weights_loaded:
-        raise WeightsError(path, f"its weights at '{beside}' or '{learned_net}'", "neither file",
-                           "put them there, or load them first with net.copy_from.")
-    _log.warning("%s: its weights '%s' are not there; those loaded before stay", path, learned_net)
+def _set_weights(solver, snapshot: Snapshot, path: str) -> None:
+    file = snapshot.weights_file
+    if snapshot.weights is not None:
+        solver.net.copy_stored(snapshot.weights, file, complete=True)
+    elif solver.net.weights_loaded:
+        others = not belong(_named_weights(solver.net), snapshot.state)
+        _log.warning("%s: its weights '%s' are not there; those loaded before stay%s", path, file,
+                     ", and are others" * others)
+    else:
+        with naming_a_whole_one(path):
+            raise WeightsError(path, f"its weights at '{beside(path, file)}' or '{file}'",
+                               "neither file", "put them there, or load them first with "
+                               "net.copy_from.")

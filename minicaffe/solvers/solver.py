@@ -41,6 +41,8 @@ class Solver(metaclass=OfType):
         net: the train net.  test_nets: the test nets.  iter: iterations done.
         lr: the rate of the next iteration.  last_snapshot: the newest solver state written.
         notes: what listeners want kept in snapshots, as JSON, and back after a restore.
+        before_writing: what is called before a snapshot is written; an OSError there tells why it
+            cannot be.
 
     A subclass named ``<Type>Solver`` gives the update rule and is the solver of that type.
     """
@@ -69,6 +71,7 @@ class Solver(metaclass=OfType):
         self._losses: deque = deque(maxlen=max(1, self.param.average_loss))
         self._callbacks: list[tuple[Callable, Callable]] = []
         self._listeners: list[Callable[[dict], None]] = []
+        self.before_writing: list[Callable[[], None]] = []
         nets.load_weights(self.param.weights, self.net, self.test_nets)
 
     # ----------------------------------------------------------------------------- the update rule
@@ -273,12 +276,13 @@ class Solver(metaclass=OfType):
         """Call ``listener(event)`` at each display, test, snapshot and restore.
 
         An event has ``event`` ("train", "test", "snapshot", "restore"), ``iteration`` and more.
+        Each listener gets a dict of its own.
         """
         self._listeners.append(listener)
 
     def _tell(self, **event) -> None:
         for listener in self._listeners:
-            listener(event)
+            listener(dict(event))
 
     def share_weights(self, net: Net) -> None:
         """Let another net use the train net's parameters."""

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class Report:
         self._events: list[dict] = []
         self._began = time.monotonic()
         self._clock = _Clock()
+        self._show: Callable[[dict], None] = lambda event: None
         self._stack = ExitStack()
 
     def __enter__(self) -> Report:
@@ -57,6 +58,7 @@ class Report:
             self._stack.close()
 
     def _hear(self, event: dict) -> None:
+        """Complete an event of the solver, then write it down and show it."""
         if event["event"] == "train":
             rate = self._clock.rate() * self._batch_size
             if rate:
@@ -66,6 +68,7 @@ class Report:
         if event["event"] == "test" and self._part != "test":
             event["part"] = self._part
         self.write(**event)
+        self._show(event)
         if event["event"] == "snapshot" and event["iteration"] < self._solver.param.max_iter:
             self.draw()
 
@@ -115,7 +118,7 @@ class Report:
                         bar.write(line, file=sys.stderr)
                 elif new:
                     _say(line + self._left(event))
-            solver.listen(show)
+            self._show = show
             solver.add_callback(lambda: None, lambda: bar.update(solver.iter + 1 - bar.n))
             yield
 

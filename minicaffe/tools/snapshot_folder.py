@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import ParameterError
 from ..proto.files import try_lock
+from ..solvers import Solver
+from ..solvers.snapshot_files import states
 
 _log = logging.getLogger("minicaffe.train")
+TRIES = 100  # to take a lock that others take and let go meanwhile
 
 
 class SnapshotFolder:
@@ -29,49 +34,103 @@ class SnapshotFolder:
         self.prefix = prefix
         folder, self.stem = os.path.split(prefix)
         self.folder = Path(folder or ".")
+        self._lock_path = self.folder / f".{self.stem}.lock"
+        self._made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = self._locked()
+            lock = self._locked()
         except OSError as error:
+            self._remove_empty_folders()
             raise ParameterError("--snapshot-dir", "a folder that can be written",
                                  f"'{self.folder}' ({error.strerror})",
                                  "give another one.") from None
-        for left in self.folder.glob(f".*{self.stem}_iter_*.tmp"):
-            left.unlink(missing_ok=True)
-
-    def _locked(self) -> BinaryIO:
-        """A file that the system holds for this process until it ends, however it does."""
-        file = open(self.folder / f".{self.stem}.lock", "ab")
-        if not try_lock(file):
-            file.close()
+        if lock is None:
             raise ParameterError("--snapshot-dir", "a folder in which no other training writes "
                                  f"snapshots called '{self.stem}'", f"'{self.folder}', where one "
                                  "does", "give another one.")
-        return file
+        self._lock = lock
+        self._remove_half_written()
+
+    def _locked(self) -> BinaryIO | None:
+        """The lock's file, which the system holds for this process until it ends, however it does;
+        None while another one has it.  The folder is made if it is not there."""
+        for left in reversed(range(TRIES)):
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                file = open(self._lock_path, "ab")
+            except (FileExistsError, FileNotFoundError):  # of a folder removed in between, too
+                if left:
+                    continue
+                raise
+            if not try_lock(file):
+                file.close()
+                return None
+            if _is_at(file, self._lock_path):
+                return file
+            file.close()  # whoever had it before has removed it: the next one makes a new file
+        return None
+
+    def hold(self) -> None:
+        """Take the lock anew where its file is gone, as when the folder was removed meanwhile.
+
+        Errors: OSError where another training has taken it since, or it cannot be written.
+        """
+        if _is_at(self._lock, self._lock_path):
+            return
+        lock = self._locked()
+        if lock is None:
+            raise BlockingIOError(errno.EAGAIN, "the folder was removed, and another training now "
+                                  "writes snapshots of this name there")
+        self._lock.close()
+        self._lock = lock
+        _log.warning("%s: the folder was removed while training; it is made anew", self.folder)
 
     def close(self) -> None:
-        """Let others in."""
+        """Let others in.  A folder that was made for nothing is removed."""
+        if _is_at(self._lock, self._lock_path):
+            with suppress(OSError):  # of a system that removes no open file: it may stay
+                self._lock_path.unlink()  # while it is locked: afterwards it is another's
         self._lock.close()
-        Path(self._lock.name).unlink(missing_ok=True)
+        self._remove_empty_folders()
 
-    def states(self) -> dict[int, str]:
-        """The solver states there by their iterations."""
-        pattern = re.compile(re.escape(self.stem) + r"_iter_(\d+)\.solverstate(\.h5)?")
-        matches = map(pattern.fullmatch, os.listdir(self.folder))
-        return {int(match[1]): os.path.join(os.path.dirname(self.prefix), match[0])
-                for match in matches if match}
+    def _remove_empty_folders(self) -> None:
+        with suppress(OSError):
+            for path in self._made:
+                path.rmdir()
+
+    def _remove_half_written(self) -> None:
+        """Remove what a killed training of this name, and no other one, was writing."""
+        pattern = re.compile(rf"\.+{re.escape(self.stem)}_(iter_\d+\.\w+(\.h5)?|labels\.txt|"
+                             r"mean\.binaryproto|deploy\.prototxt)(\.[0-9a-f]+\.tmp)+")
+        for name in os.listdir(self.folder):
+            if pattern.fullmatch(name):
+                (self.folder / name).unlink(missing_ok=True)
 
     def newest(self) -> str:
         """The state of the highest iteration.  Errors: ParameterError where there is none."""
-        states = self.states()
-        if not states:
+        there = states(self.prefix)
+        if not there:
             raise ParameterError("--resume", f"a state '{self.prefix}_iter_N.solverstate'", "none",
                                  "was it another --snapshot-dir, --model or --data?")
-        return states[max(states)]
+        return there[max(there)]
 
     def tell_of_others(self) -> None:
         """Tell of snapshots of an earlier training, which this one may overwrite."""
-        if self.states():
+        if states(self.prefix):
             _log.warning("%s: snapshots of an earlier training of this name are there, and may be "
                          "overwritten; --resume goes on from them, --snapshot-dir keeps trainings "
                          "apart", self.newest())
+
+
+def guard(solver: Solver) -> SnapshotFolder:
+    """The folder of a solver's snapshots, which holds its lock before each of them is written."""
+    folder = SnapshotFolder(solver.param.snapshot_prefix)
+    solver.before_writing.append(folder.hold)
+    return folder
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether an open file is the one that is found at a path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except OSError:
+        return False

@@ -7,8 +7,9 @@ import logging
 from ..data import Dataset
 from ..errors import MinicaffeError, ParameterError
 from ..proto import SolverParameter
-from ..solvers import Solver, snapshots
+from ..solvers import Solver
 from ..solvers.nets import load_weights, weight_files
+from ..solvers.snapshot_files import notes_of
 from .deploy import write_deploy
 from .snapshot_folder import SnapshotFolder
 from .train_options import TrainOptions
@@ -38,13 +39,14 @@ def start(solver: Solver, dataset: Dataset | None, folder: SnapshotFolder,
 def _resume(solver: Solver, state: str) -> None:
     """Go on from a state.  Errors: ParameterError for one of other data, which would be mixed."""
     settings = solver.notes["settings"]
-    before = {**settings, **snapshots.notes_of(state).get("settings", {})}
+    before = {**settings, **notes_of(state).get("settings", {})}
     for name, hint in (("validation", f"--validation {before['validation']}, as before."),
                        ("data", "--weights begins a new training from its weights.")):
         if before[name] != settings[name]:
             raise ParameterError(state, f"a state of a training with {name} {settings[name]}",
                                  before[name], hint)
     solver.restore(state)
+    _log.info("%s: going on from there", state)
     if solver.iter >= solver.param.max_iter:
         raise ParameterError(state, f"a state before iteration {solver.param.max_iter}",
                              solver.iter, "--iterations N trains on, up to iteration N.")

@@ -11,7 +11,7 @@ from ..solvers import Checkpoints
 from ..solvers.snapshots import SnapshotError
 from . import train_options
 from .report import Report
-from .snapshot_folder import SnapshotFolder
+from .snapshot_folder import SnapshotFolder, guard
 from .start import start
 from .train_options import TrainOptions
 from .training import Training, prepare
@@ -64,12 +64,12 @@ def train(options: TrainOptions) -> int:
     """Train, test, and print what came of it; returns the exit status."""
     for option in SAVED:
         if options.resume is not None and getattr(options, option) is not None:
-            raise ParameterError(f"--{option}", "not with --resume", "both",
-                                 "the solver state brings its own.")
+            raise ParameterError(f"--{option} and --resume", "one of them", "both",
+                                 f"a solver state brings its own {option}.")
     began = time.monotonic()
     training = prepare(options)
     solver = training.solver
-    folder = SnapshotFolder(solver.param.snapshot_prefix)
+    folder = guard(solver)
     try:
         return _train(training, folder, options, began)
     finally:

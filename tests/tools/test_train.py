@@ -191,7 +191,8 @@ def test_resume_brings_its_own_seed_weights_and_needs_something_to_do(train):
     state = "snapshots/digits_iter_20.solverstate"
     for option, value in (("--seed", 5), ("--weights", "x.caffemodel")):
         status, _, said = train("--resume", state, option, value)
-        assert status == 2 and f"{option}: expected not with --resume" in said
+        assert status == 2 and (f"{option} and --resume: expected one of them, got both. Hint: a "
+                                f"solver state brings its own {option[2:]}.") in said
     before = Path(state).stat().st_mtime_ns
     status, _, said = train("--resume", state, "--iterations", 20)
     assert status == 2 and "expected a state before iteration 20, got 20" in said
