@@ -152,6 +152,7 @@ def without_fillers(net: NetParameter, layers: Container[str] | None = None) -> 
     for layer in plain.layer:
         if layers is not None and layer.name not in layers:
             continue
+        layer.ClearField("blobs")
         for _, message in layer.ListFields():
             for field, value in getattr(message, "ListFields", list)():
                 if isinstance(value, FillerParameter):

@@ -12,8 +12,9 @@ import numpy
 from . import fillers, randomness
 from .backend import get_backend
 from .blob import Blob
-from .errors import NetError, ShapeError
+from .errors import NetError, ShapeError, WeightsError
 from .proto import FillerParameter, LayerParameter
+from .proto.blobs import array_of, fits
 from .proto.forks import fork_types
 from .proto.schema import CAFFE_TYPES
 from .proto.type_names import meant_type
@@ -155,10 +156,20 @@ class Layer:
         return f"{self.type} '{self.name}'"
 
     def add_blob(self, shape: Sequence[int], filler: FillerParameter | None = None) -> Blob:
-        """Make a parameter of this layer, filled on the host (default: with zeros)."""
+        """Make a parameter of this layer, filled on the host (default: with zeros).
+
+        If the net's description brings the layer's blobs, it has their numbers instead.
+        Errors: WeightsError where these have another shape.
+        """
         index = len(self.parameters)
         blob = Blob(self.backend, self.dtype, shape, f"{self.name}.{index}")
-        if filler is not None and filler.ListFields():  # memory begins with zeros
+        if index < len(self.param.blobs):
+            where = f"{self.where}: blob {index} in the net"
+            array = array_of(self.param.blobs[index], where)
+            if not fits(array.shape, blob.shape):
+                raise WeightsError(where, f"the shape {blob.shape}", array.shape)
+            blob.host.data[...] = array.reshape(blob.shape)
+        elif filler is not None and filler.ListFields():  # memory begins with zeros
             rng = randomness.generator(self._seed, *self.stream, index)
             fillers.fill(filler, blob.shape, rng, self.where, out=blob.host.data)
         self.parameters.append(blob)
@@ -219,6 +230,13 @@ def check_counts(layer: Layer) -> None:
     if layer.tops_like_bottoms and len(layer.param.top) != len(layer.param.bottom):
         raise NetError(layer.where, "as many tops as bottoms",
                        f"{len(layer.param.top)} for {len(layer.param.bottom)}")
+
+
+def check_blobs(layer: Layer) -> None:
+    """Errors: WeightsError for more or fewer blobs in a net's description than the layer has."""
+    if len(layer.param.blobs) not in (0, len(layer.parameters)):
+        raise WeightsError(f"{layer.where}: the blobs in the net", str(len(layer.parameters)),
+                           len(layer.param.blobs))
 
 
 # ------------------------------------------------------------------------------------- registry

@@ -7,6 +7,7 @@ from os import PathLike, fspath
 
 from ..errors import FileFormatError, WeightsError
 from ..proto import hdf5, wire
+from ..proto.blobs import fits
 from ..proto.formats import is_hdf5, read_weights
 
 _log = logging.getLogger("minicaffe")
@@ -82,7 +83,7 @@ class WeightFiles:
         for index, (blob, array) in enumerate(zip(blobs, arrays)):
             if array is None:
                 continue
-            if _fits(array.shape, blob.shape):
+            if fits(array.shape, blob.shape):
                 pairs.append((blob, array))
             else:
                 wrong.append(f"parameter {index} of layer '{layer.name}' is {array.shape} there, "
@@ -142,10 +143,3 @@ class WeightFiles:
                     raise WeightsError(f"{layer.where}: to share", f"a parameter {mine.kind}",
                                        its.kind)
                 mine.share(its, "data")
-
-
-def _fits(stored: tuple[int, ...], own: tuple[int, ...]) -> bool:
-    """Equal shapes; or, as old files have four axes always, equal but for leading ones."""
-    if stored == own:
-        return True
-    return len(stored) == 4 and len(own) <= 4 and stored == (1,) * (4 - len(own)) + own

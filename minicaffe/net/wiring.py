@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..blob import Blob, Memory
 from ..errors import NetError, WeightsError
-from ..layer import TRAIN, Layer, check_counts, make_layer
+from ..layer import TRAIN, Layer, check_blobs, check_counts, make_layer
 from ..proto import ParamSpec
 from .description import AUTOMATIC
 
@@ -71,6 +71,7 @@ def build(net: Net) -> None:
         net.top_blobs.append(top)
         index = len(net.layers) - 1
         layer.setup(net.bottoms_of(index), net.tops_of(index))
+        check_blobs(layer)
         layer.reshape(net.bottoms_of(index), net.tops_of(index))
         learns = _parameters(net, layer, owners)
         need = (learns or any(net.bottom_need_backward[-1])

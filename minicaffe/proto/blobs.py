@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from google.protobuf.message import Message
 
+from ..errors import WeightsError
 from .scan import BYTES, VARINT, Field, Scanner, header
 from .schema import MESSAGES
 
@@ -54,6 +57,42 @@ def read_blob_at(scanner: Scanner, start: int, stop: int, owner: str = "") -> np
     if max(shape, default=0) > _LONGEST_AXIS or math.prod(dim or 1 for dim in shape) >= 2**60:
         raise scanner.error(start, f"{what} with axes that an array can have", shape)
     return values.reshape(shape)
+
+
+class _MessageScanner(Scanner):
+    """The bytes of a message that is part of a net's description."""
+
+    def __init__(self, message: Message, where: str):
+        self.path = where
+        self.data = np.frombuffer(message.SerializeToString(), np.uint8)
+        self.view = memoryview(self.data)
+        self.size = len(self.view)
+
+    def error(self, offset: int, what: str, got: object, hint: str = "") -> WeightsError:
+        return WeightsError(self.path, what, got, hint)
+
+
+def array_of(blob: Message, where: str) -> np.ndarray:
+    """The array of a BlobProto, by the rules of those in files.
+
+    Args:
+        where: whose it is, for errors.
+
+    Errors:
+        WeightsError: what is a FileFormatError in files.
+    """
+    scanner = _MessageScanner(blob, where)
+    return read_blob_at(scanner, 0, scanner.size)
+
+
+def fits(stored: Sequence[int], own: Sequence[int]) -> bool:
+    """Whether an array of a file has a parameter's shape.
+
+    Equal shapes do, and, as old files have four axes always, those equal but for leading ones.
+    """
+    stored, own = tuple(stored), tuple(own)
+    return stored == own or (
+        len(stored) == 4 and len(own) <= 4 and stored == (1,) * (4 - len(own)) + own)
 
 
 class _Numbers:

@@ -125,7 +125,7 @@ def deploy_net(net: NetParameter, shape: Sequence[int] | None = None) -> NetPara
     for layer in reversed(live):
         deployed.layer.append(_input(layer, wanted, shape) if _is_source(layer) else layer)
     for layer in deployed.layer:
-        for field in ("include", "exclude", "phase", "loss_weight"):
+        for field in ("include", "exclude", "phase", "loss_weight", "blobs"):
             layer.ClearField(field)
         if layer.convolution_param.engine >= OWN_ENGINES:
             layer.convolution_param.ClearField("engine")
