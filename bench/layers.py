@@ -138,7 +138,7 @@ def one_layer(text: str, inputs: dict[str, numpy.ndarray],
     made = OneLayerNet(text, inputs, phase=TRAIN, device=device)
     net, layer, last = made.net, made.layer, len(made.net.layers) - 1
     made.forward(fill=0)
-    bottoms, tops = net.bottoms_of(last), net.tops_of(last)
+    bottoms, tops = net.graph.bottoms_of(last), net.graph.tops_of(last)
     wanted = [i in made.gradient_bottoms for i in range(len(bottoms))]
     calls = {"forward": lambda: layer.forward(bottoms, tops)}
     if type(layer).backward is not Layer.backward:
@@ -154,7 +154,7 @@ def our_convolution(shape: Shape, device: str = "cpu") -> tuple:
             f"{shape.k} stride: {shape.s} pad: {shape.p} group: {shape.group} }}")
     x = numpy.random.default_rng(0).standard_normal((shape.N, shape.C, shape.H, shape.H))
     made = OneLayerNet(text, {"x": x}, phase=TRAIN, device=device)
-    layer, bottoms, tops = made.layer, made.net.bottoms_of(1), made.net.tops_of(1)
+    layer, bottoms, tops = made.layer, made.net.graph.bottoms_of(1), made.net.graph.tops_of(1)
     made.forward(fill=0)
     tops[0].diff[...] = 1e-3 * tops[0].data
 

@@ -128,8 +128,8 @@ def work(net: Net) -> float:
     """
     total = 0
     for index in range(len(net.layers)):
-        learns = net.phase == TRAIN and net.layer_need_backward[index]
-        input_learns = learns and net.bottom_need_backward[index][0]
+        learns = net.phase == TRAIN and net.graph.layer_needs_backward[index]
+        input_learns = learns and net.graph.bottom_needs_backward[index][0]
         for operations, state in _products(net, index):
             total += operations * (1 + learns + (learns if state else input_learns))
     return total
@@ -137,7 +137,7 @@ def work(net: Net) -> float:
 
 def _products(net: Net, index: int) -> Iterator[tuple[int, bool]]:
     """Operations of each product in a layer's forward, and whether it takes a layer's own state."""
-    layer, top = net.layers[index], net.top_blobs[index]
+    layer, top = net.layers[index], net.graph.tops[index]
     if layer.type in ("Convolution", "InnerProduct"):
         weight = layer.parameters[0]
         yield 2 * top[0].count * weight.count // layer.outputs, False

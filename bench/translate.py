@@ -123,7 +123,7 @@ def _input(to, layer, index):
 
 
 def _convolution(to, layer, index, x):
-    shape, param = to.net.bottom_blobs[index][0].shape, layer.param.convolution_param
+    shape, param = to.net.graph.bottoms[index][0].shape, layer.param.convolution_param
     window = Window.of_convolution(param, len(shape) - 2, layer.where)
     to.learns(layer, "weight", "bias")
     return to.call(layer, partial(
@@ -132,7 +132,7 @@ def _convolution(to, layer, index, x):
 
 
 def _inner_product(to, layer, index, x):
-    shape, param = to.net.bottom_blobs[index][0].shape, layer.param.inner_product_param
+    shape, param = to.net.graph.bottoms[index][0].shape, layer.param.inner_product_param
     if param.transpose:
         raise ValueError(f"{layer.where}: transposed weights")
     if param.axis + 1 < len(shape):
@@ -143,7 +143,7 @@ def _inner_product(to, layer, index, x):
 
 
 def _pooling(to, layer, index, x):
-    shape, param = to.net.bottom_blobs[index][0].shape, layer.param.pooling_param
+    shape, param = to.net.graph.bottoms[index][0].shape, layer.param.pooling_param
     window = Window.of_pooling(param, shape[2:], layer.where)
     if param.pool == param.MAX:
         make = partial(nn.MaxPool2d, window.kernel, window.stride, window.pad,
@@ -237,7 +237,7 @@ def _power(to, layer, index, x):
 
 def _lstm(to, layer, index, x, *cont):
     """The sequences of a batch begin at its first step, as those of nn.LSTM do."""
-    size, wanted = to.net.bottom_blobs[index][0].shape[-1], layer.param.recurrent_param.num_output
+    size, wanted = to.net.graph.bottoms[index][0].shape[-1], layer.param.recurrent_param.num_output
     to.learns(layer, "weight_ih_l0", "bias_ih_l0", "weight_hh_l0")
 
     def make():
@@ -249,7 +249,7 @@ def _lstm(to, layer, index, x, *cont):
 
 
 def _softmax_loss(to, layer, index, scores, labels):
-    shape, axis = to.net.bottom_blobs[index][0].shape, layer.classes
+    shape, axis = to.net.graph.bottoms[index][0].shape, layer.classes
     if axis == len(shape) - 1 > 1:
         scores = to.function(torch.flatten, scores, 0, axis - 1)
         labels = to.function(torch.flatten, labels)
@@ -259,13 +259,13 @@ def _softmax_loss(to, layer, index, scores, labels):
 
 
 def _slice(to, layer, index, x):
-    sizes = [top.shape[layer.param.slice_param.axis] for top in to.net.top_blobs[index]]
+    sizes = [top.shape[layer.param.slice_param.axis] for top in to.net.graph.tops[index]]
     parts = to.function(torch.split, x, sizes, layer.param.slice_param.axis)
     return tuple(to.function(operator.getitem, parts, i) for i in range(len(sizes)))
 
 
 def _reshape(to, layer, index, x):
-    return to.function(torch.reshape, x, (-1, *to.net.top_blobs[index][0].shape[1:]))
+    return to.function(torch.reshape, x, (-1, *to.net.graph.tops[index][0].shape[1:]))
 
 
 TYPES: dict[str, Callable] = {

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from weakref import WeakSet
 
 import numpy
 
 from .errors import KeepError, ShapeError
+
+
+class Moves:
+    """Counts how often any blob of a net has taken another shape, or its array another place.
+
+    While ``count`` stays, all that was found out about where the numbers of the net lie holds.
+    """
+
+    def __init__(self):
+        self.count = 0
 
 
 class Memory:
@@ -16,14 +27,12 @@ class Memory:
     Blobs may share one Memory (Split's tops, shared parameters), and the plan may place it inside
     an arena.  On devices whose arrays are NumPy arrays the host copy is the array itself.
 
-    moves: how often any blob has taken another shape or any array another place; while this number
-        stays, all that was found out about where numbers lie holds.
+    watchers: the Moves of all nets whose blobs live here.
     """
 
-    moves = 0
-
-    def __init__(self, backend, dtype):
+    def __init__(self, backend, dtype, moves: Moves):
         self.backend = backend
+        self.watchers = WeakSet([moves])
         self.dtype = numpy.dtype(dtype)
         self.array = None
         self._copy = None
@@ -34,7 +43,8 @@ class Memory:
         """Live in this array from now on; what was there is forgotten."""
         self.array, self._copy, self._copy_is_newer = array, None, False
         self._is_cleared = False
-        Memory.moves += 1
+        for moves in self.watchers:
+            moves.count += 1
 
     def clear(self) -> None:
         """Hold zeros from now on; they are written when somebody looks."""
@@ -83,16 +93,20 @@ class Memory:
 class Blob:
     """``data`` and ``diff``, two arrays of one shape on one device.
 
+    moves: counts its moves, with those of the other blobs of its net.
+
     Layers see blobs: ``data`` and ``diff`` are arrays of the device.  Users see ``blob.host``,
     whose ``data`` and ``diff`` are NumPy arrays; on CPU devices it is the blob itself.
     """
 
-    def __init__(self, backend, dtype="float32", shape: Sequence[int] = (), name: str = "blob"):
+    def __init__(self, backend, dtype="float32", shape: Sequence[int] = (), name: str = "blob",
+                 moves: Moves | None = None):
         self.name = name
+        self.moves = Moves() if moves is None else moves
         self.backend = backend
         self.shape = tuple(shape)
         self.count = math.prod(self.shape)
-        self._memory = {"data": Memory(backend, dtype), "diff": Memory(backend, dtype)}
+        self._memory = {part: Memory(backend, dtype, self.moves) for part in ("data", "diff")}
         self._views: dict[str, tuple] = {}
 
     # -------------------------------------------------------------------------------- arrays
@@ -164,7 +178,7 @@ class Blob:
         self.shape = tuple(int(s) for s in shape)
         self.count = math.prod(self.shape)
         self._views.clear()
-        Memory.moves += 1
+        self.moves.count += 1
 
     def reshape_like(self, other: Blob) -> None:
         """Take the shape of another blob."""
@@ -191,8 +205,9 @@ class Blob:
         """Let ``data``, ``diff`` or both live where those of another blob of this count do."""
         for part in parts or ("data", "diff"):
             self._memory[part] = other._memory[part]
+            self._memory[part].watchers.add(self.moves)
         self._views.clear()
-        Memory.moves += 1
+        self.moves.count += 1
 
     def __repr__(self) -> str:
         return f"<Blob '{self.name}' {self.shape}>"

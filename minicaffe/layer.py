@@ -11,7 +11,7 @@ import numpy
 
 from . import fillers, randomness
 from .backend import get_backend
-from .blob import Blob
+from .blob import Blob, Moves
 from .errors import NetError, ShapeError, WeightsError
 from .proto import FillerParameter, LayerParameter
 from .proto.blobs import array_of, fits
@@ -37,6 +37,7 @@ class Layer:
         parameters: its learnable blobs, which ``add_blob`` makes; ``blobs``: the same, as the
             host views that users read.  param_propagate_down: which of them need a gradient.
         param_str: the text a net gives to a layer of type Python.
+        moves: counts the moves of the blobs of its net, and of those that it makes.
 
     Class attributes, by which a layer declares itself:
         bottoms, tops: how many it takes and makes: a number, or (least, most), most may be None.
@@ -46,6 +47,9 @@ class Layer:
         in_place: its top may be written over its bottom.
         backward_reads: whose values backward needs, of "bottom" and "top"; memory that no one
             needs any more serves other blobs.
+        backward_reads_signs: of what backward reads it needs to know no more than what is above 0.
+        keeps_signs: what is above 0 in its bottom is so in its top, and nothing else, except
+            where its gradient is 0.
         diff_in_place: backward may write the diff of a bottom over that of a top.
         host: it is host code by nature and is handed NumPy arrays, whatever the device.
         reshapes_always: its tops may take another shape in any pass, as where it reads data.
@@ -62,6 +66,8 @@ class Layer:
     no_gradient: tuple[int, ...] = ()
     in_place = False
     backward_reads: tuple[str, ...] = ("bottom", "top")
+    backward_reads_signs = False
+    keeps_signs = False
     diff_in_place = False
     host = False
     reshapes_always = False
@@ -71,7 +77,8 @@ class Layer:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         # what a parent says of a method does not hold for another method in its place
-        for method, says in (("forward", "takes_epilogue"), ("backward", "backward_reads"),
+        for method, says in (("forward", "takes_epilogue"), ("forward", "keeps_signs"),
+                             ("backward", "backward_reads"), ("backward", "backward_reads_signs"),
                              ("backward", "diff_in_place")):
             if method in vars(cls) and says not in vars(cls):
                 setattr(cls, says, getattr(Layer, says))
@@ -88,6 +95,7 @@ class Layer:
         self.backend = get_backend() if backend is None else backend
         self.dtype = dtype
         self.param_str = param.python_param.param_str
+        self.moves = Moves()
         self.parameters: list[Blob] = []
         self.param_propagate_down: list[bool] = []
         self._seed = seed
@@ -123,6 +131,12 @@ class Layer:
     def prepares(self) -> bool:
         """Whether ``prepare`` does anything."""
         return self._key is not None or type(self).prepare is not Layer.prepare
+
+    @property
+    def has_backward(self) -> bool:
+        """Whether its backward pass does anything."""
+        return (type(self).backward is not Layer.backward
+                and bool(self.param.bottom or self.parameters))
 
     def multiply_adds(self, bottom: list[Blob], top: list[Blob]) -> int:
         """How many products forward adds up for blobs of these shapes: those of convolutions and
@@ -162,7 +176,7 @@ class Layer:
         Errors: WeightsError where these have another shape.
         """
         index = len(self.parameters)
-        blob = Blob(self.backend, self.dtype, shape, f"{self.name}.{index}")
+        blob = Blob(self.backend, self.dtype, shape, f"{self.name}.{index}", self.moves)
         if index < len(self.param.blobs):
             where = f"{self.where}: blob {index} in the net"
             array = array_of(self.param.blobs[index], where)

@@ -3,7 +3,7 @@ import pytest
 
 from minicaffe.backend import get_backend
 from minicaffe.backend.base import Backend
-from minicaffe.blob import Blob, HostView, Memory, NotKept
+from minicaffe.blob import Blob, HostView, Memory, Moves, NotKept
 from minicaffe.errors import KeepError, ShapeError
 
 HOST = Backend()
@@ -200,7 +200,7 @@ def test_a_newer_host_copy_survives_growing_from_either_side(remote):
 
 
 def test_placing_forgets_the_host_copy(remote):
-    memory = Memory(remote, "float32")
+    memory = Memory(remote, "float32", Moves())
     memory.on_host(2)[...] = 9
     memory.place(numpy.zeros(2, "float32"))
     assert memory.on_device(2).tolist() == [0, 0]

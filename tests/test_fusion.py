@@ -61,7 +61,7 @@ def adding(coeff="", relu="", bottoms=2):
 
 
 def group_names(net):
-    return [[step.layer.name for step in group.steps] for group in net._plan.groups]
+    return [[step.layer.name for step in group.steps] for group in net.plan.groups]
 
 
 def feed(net, seed=0):
@@ -135,7 +135,7 @@ def test_a_normalization_computes_what_its_layers_do(make_net, device, top, norm
     for net in (fused, apart):
         train(net)
     check_alike(fused, apart)
-    assert fused._plan.groups[0].folded and not apart._plan.groups[0].folded
+    assert fused.plan.groups[0].folded and not apart.plan.groups[0].folded
     if scale is not None:
         assert fused.params["scale"][0].diff.any()
     assert fused.blobs["x"].shape == (6, 3, 6, 7) and fused.params["conv"][0].diff.any()
@@ -171,7 +171,7 @@ def test_backward_masks_what_relu_masks(make_net):
         net.forward()
         net.blobs["z"].diff[...] = 1
         net.backward(start="relu")
-    assert fused._plan.groups[0].folded
+    assert fused.plan.groups[0].folded
     assert (fused.blobs["z"].data[0, :, 0] == 0).all()
     for net in (fused, apart):
         assert ((net.blobs["z"].diff != 0) == (net.blobs["z"].data > 0)).all()
@@ -246,7 +246,7 @@ def test_scale_learns_what_it_is_to_learn(make_net, device, norm, which):
 @pytest.mark.parametrize("top", ["h", "z"])
 def test_a_net_for_tests_computes_what_its_layers_do(make_net, top):
     fused, apart = two(make_net, normalizing(top), TEST, device="cpu")
-    assert len(fused._plan.groups[0].steps) == 3 + (top == "h")
+    assert len(fused.plan.groups[0].steps) == 3 + (top == "h")
     for net in (fused, apart):
         train(net, 1)
     check_alike(fused, apart)
@@ -260,7 +260,7 @@ def test_an_empty_batch_passes(make_net):
     before = net.params["norm"][2].data.copy()
     net.run_forward(0, net._layer_names.index("relu"))
     net.run_backward(net._layer_names.index("relu"))
-    assert net._plan.groups[0].folded and net.blobs["z"].shape[0] == 0
+    assert net.plan.groups[0].folded and net.blobs["z"].shape[0] == 0
     assert_same(net.params["norm"][2].data, before, "weight")
 
 
@@ -373,12 +373,12 @@ def test_a_hook_that_comes_between_the_passes_finds_all_that_layers_save(make_ne
     for net in (fused, apart):
         train(net, 1)
     check_alike(fused, apart)
-    assert fused._plan.groups[0].folded
+    assert fused.plan.groups[0].folded
 
 
 def inner_seams(net):
     """The names of layers behind which a group can be cut."""
-    return [(step.layer.name, following.layer.name) for group in net._plan.groups
+    return [(step.layer.name, following.layer.name) for group in net.plan.groups
             for step, following in zip(group.steps, group.steps[1:])]
 
 
@@ -489,7 +489,7 @@ def test_shared_memory_changes_no_bit(make_net, device, top, add, kept):
             net.forward()
             net.backward()
     groups = 8 if "coeff" in add else 4
-    assert len(whole._plan.groups) == (0 if device == "numpy" else groups)
+    assert len(whole.plan.groups) == (0 if device == "numpy" else groups)
     for mine, its in zip(shared.learnable, whole.learnable, strict=True):
         assert_same(mine.blob.host.data, its.blob.host.data, mine.layer)
         assert_same(mine.blob.host.diff, its.blob.host.diff, mine.layer)
@@ -554,7 +554,7 @@ def test_a_gradient_that_is_passed_on_stays_where_it_is(make_net, kept, alike):
 
 def test_what_a_sum_with_a_relu_reads_is_there_until_its_diffs_are_written(make_net):
     net = make_net(adding(), device="cpu")
-    lives = lifetimes(net, True)
+    lives = lifetimes(net.graph, net.plan)
     y, dx = (lives[net.device_blobs[name].memory(part)] for name, part in (
         ("y", "data"), ("x1", "diff")))
     assert y.last >= dx.first

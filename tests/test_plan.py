@@ -91,7 +91,7 @@ RELU = 'layer { name: "relu" type: "ReLU" bottom: "y" top: "%s" %s }'
 
 
 def fused_layers(net):
-    return [step.layer.name for group in net._plan.groups for step in group.steps]
+    return [step.layer.name for group in net.plan.groups for step in group.steps]
 
 
 @pytest.mark.parametrize("rest, fused", [
@@ -126,7 +126,7 @@ def test_fused_or_not_all_blobs_are_the_same(make_net, slope):
         feed(net)
         net.forward()
         net.backward()
-    assert [net._plan.groups[0].folded for net in nets] == [True, False]
+    assert [net.plan.groups[0].folded for net in nets] == [True, False]
     for part in ("data", "diff"):
         fused, apart = (copies(net, part) for net in nets)
         for name in fused:

@@ -269,6 +269,34 @@ def test_arrays_that_move_are_followed(net):
     agree(net, passes=4)
 
 
+def test_what_happens_to_another_net_does_not_matter(calls, net, make_net):
+    for _ in range(3):
+        net.forward()
+    other = make_net(INPUT % "2, 3", TEST, device="cpu")
+    other.blobs["x"].reshape(9, 9)
+    other.forward()
+    before = len(calls)
+    net.forward()
+    assert len(calls) == before
+
+
+def test_weights_that_move_in_a_net_that_shares_them_are_followed(net, make_net):
+    other = make_net(INPUT % "2, 4, 9, 9" + LAYERS["wide"], TEST, device="cpu", seed=3)
+    other.share_with(net)
+    for _ in range(3):
+        other.forward()
+    weights = net.layers[1].parameters[0]
+    weights.memory("data").place(2 * weights.data.reshape(-1))
+    weights.data[...] *= 3
+    fresh = make_net(INPUT % "2, 4, 9, 9" + LAYERS["wide"], TEST, device="cpu", seed=3)
+    for name, blobs in other.params.items():
+        for mine, its in zip(fresh.params[name], blobs):
+            mine.data[...] = its.data
+    fresh.blobs["x"].data[...] = other.blobs["x"].data = numpy.random.default_rng(5).normal(
+        size=(2, 4, 9, 9))
+    assert (other.forward()["y"] == fresh.forward()["y"]).all()
+
+
 def test_parameters_that_are_shared_later_are_followed(net, make_net):
     other = make_net(INPUT % "2, 4, 9, 9" + LAYERS["wide"], TEST, device="cpu", seed=3)
     blob, its = net.layers[1].parameters[0], other.layers[1].parameters[0]

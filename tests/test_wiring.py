@@ -36,7 +36,8 @@ def fed(net, **labels):
 
 def trained_by(net):
     """Names of the layers whose backward pass runs."""
-    return [name for name, needed in zip(net._layer_names, net.layer_need_backward) if needed]
+    needed = net.graph.layer_needs_backward
+    return [name for name, runs in zip(net._layer_names, needed) if runs]
 
 
 class CountedPass(Layer):
@@ -290,7 +291,7 @@ def test_backward_runs_where_something_below_learns_and_something_above_is_a_los
     net.backward()
     assert net.layer_dict["between"].asked == [[True]]
     assert net.layer_dict["below"].asked == net.layer_dict["aside"].asked == []
-    assert net.bottom_need_backward[net._layer_names.index("h")] == [False]
+    assert net.graph.bottom_needs_backward[net._layer_names.index("h")] == [False]
 
 
 def test_without_a_loss_nothing_runs_backward(make_net):
@@ -430,44 +431,6 @@ def test_a_layer_of_the_users_is_found_by_its_class_name(make_net):
     net = fed(make_net(X + plain("CountedPass", "mine", "x")))
     assert (net.forward()["mine"] == net.blobs["x"].data).all()
     assert net.layers[1].type == "CountedPass"
-
-
-@pytest.mark.parametrize("kind, drops_in, told", [
-    ("Sigmoid", "s", True), ("TanH", "s", True), ("Sigmoid", "d", False), ("ReLU", "s", False)])
-def test_a_top_that_a_gradient_needs_is_not_overwritten_unnoticed(make_net, caplog, kind, drops_in,
-                                                                  told):
-    make_net(f"""
-      layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 2 dim: 3 }} }} }}
-      layer {{ name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
-        inner_product_param {{ num_output: 4 }} }}
-      layer {{ name: "s" type: "{kind}" bottom: "ip" top: "s" }}
-      layer {{ name: "d" type: "Dropout" bottom: "s" top: "{drops_in}" }}
-      layer {{ name: "out" type: "InnerProduct" bottom: "{drops_in}" top: "out" loss_weight: 1
-        inner_product_param {{ num_output: 1 }} }}""")
-    text = (f"{kind} 's' needs its top 's' for its gradient, which will be wrong, as Dropout 'd' "
-            "writes over it; give the latter a top of its own")
-    assert (text in caplog.text) == told
-
-
-IN_PLACE = X + ip("a", "x") + plain("{kind}", "s", "a") + plain("{share}", "f", "s") + (
-    plain("Dropout", "d", "f", top="f"))
-
-
-@pytest.mark.parametrize("share", ["Flatten", "Reshape"])
-@pytest.mark.parametrize("kind, told", [("Sigmoid", True), ("ReLU", False)])
-def test_a_top_is_overwritten_under_another_name_too(make_net, caplog, share, kind, told):
-    text = IN_PLACE.replace("{kind}", kind).replace("{share}", share).replace(
-        '"Reshape"', '"Reshape" reshape_param { shape { dim: [0, -1] } }')
-    make_net(text + ip("out", "f", more="loss_weight: 1"))
-    assert (f"{kind} 's' needs its top 's' for its gradient, which will be wrong, as Dropout 'd' "
-            "writes over it; give the latter a top of its own" in caplog.text) == told
-
-
-def test_a_top_that_lies_where_it_was_made_is_not_warned_of(make_net, caplog):
-    make_net(X + ip("a", "x") + plain("Sigmoid", "s", "a") + plain("Flatten", "f", "s")
-             + plain("Dropout", "d", "f") + ip("b", "s", more="loss_weight: 1")
-             + ip("out", "d", more="loss_weight: 1"))
-    assert "top of its own" not in caplog.text
 
 
 OVERWRITTEN = ("reads 's_s_0_split_1', over which Scale 'r' has written by another name for the "

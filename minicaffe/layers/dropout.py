@@ -29,6 +29,7 @@ class Dropout(Layer):
     bottoms = tops = 1
     in_place = True
     backward_reads = ()
+    keeps_signs = True
     only_primitives = True
 
     def setup(self, bottom, top):

@@ -35,6 +35,7 @@ class ELU(Layer):
     bottoms = tops = 1
     in_place = True
     backward_reads = ("bottom",)
+    keeps_signs = True  # in place
     only_primitives = True
 
     def setup(self, bottom, top):

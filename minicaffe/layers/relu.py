@@ -25,6 +25,8 @@ class ReLU(Layer):
     bottoms = tops = 1
     in_place = True
     backward_reads = ("bottom",)
+    backward_reads_signs = True
+    keeps_signs = True  # in place
     only_primitives = True
 
     def setup(self, bottom, top):

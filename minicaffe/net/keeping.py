@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import itertools
 import logging
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from ..blob import Blob, HostView, Memory, NotKept
 from ..errors import KeepError, ParameterError, expect_known
-from ..layer import TRAIN, Layer
-
-if TYPE_CHECKING:
-    from .net import Net
+from .graph import Graph
+from .plan import Plan
 
 _log = logging.getLogger("minicaffe")
 
@@ -25,68 +21,69 @@ class Keeping:
     stale: an access raises KeepError, and so does a pass that would need what has been overwritten.
     """
 
-    def __init__(self, net: Net, keep: str | Sequence[str]):
-        self._net = weakref.proxy(net)  # which holds this: a circle would live until collected
+    def __init__(self, graph: Graph, plan: Plan, keep: str | Sequence[str]):
+        self._graph, self._plan = graph, plan
         self._kept: frozenset[str] | None = None  # None: all
         self._hidden: dict[str, frozenset[str]] = {}
         self._shapes: list[tuple[int, ...]] | None = None
         self._moves = -1  # how often blobs had moved when memory was placed
         self._backward_from = 0  # the layers below this one may run backward
-        self._has_backward = net.phase == TRAIN or net.param.force_backward
         if isinstance(keep, str):
             if keep != "all":
-                raise ParameterError(f"net '{net.name}'", "keep='all' or a list of blob names",
+                raise ParameterError(f"net '{graph.name}'", "keep='all' or a list of blob names",
                                      repr(keep))
             return
         for name in keep:
-            expect_known(name, net.device_blobs, f"net '{net.name}': keep", "names of its blobs")
-        self._kept = frozenset((*keep, *net.inputs, *net.outputs, *net.loss_weights))
-        if not self._has_backward:
-            for layer in net.layers:
+            expect_known(name, graph.blobs, f"net '{graph.name}': keep", "names of its blobs")
+        self._kept = frozenset((*keep, *graph.inputs, *graph.outputs, *graph.loss_weights))
+        if not graph.runs_backward:
+            for layer in graph.layers:
                 layer.need_backward = False
 
     def place(self) -> None:
         """Share memory between the blobs that are not kept; again if shapes have changed."""
-        if self._kept is None or self._moves == Memory.moves:
+        graph = self._graph
+        if self._kept is None or self._moves == graph.moves.count:
             return
-        blobs = self._net.device_blobs.values()
+        blobs = graph.blobs.values()
         if self._shapes != [blob.shape for blob in blobs]:
-            self._net.reshape()
-            self._hidden = share_memory(self._net, self._kept, self._has_backward)
+            self._plan.reshape()
+            self._hidden = share_memory(graph, self._plan, self._kept)
             self._shapes = [blob.shape for blob in blobs]
-        self._moves = Memory.moves
+        self._moves = graph.moves.count
 
     def views(self) -> Iterator[tuple[str, HostView | Blob]]:
         """All blobs by name, as the user sees them."""
         self._place_first()
-        for name in self._net.device_blobs:
+        for name in self._graph.blobs:
             yield name, self.view(name)
 
     def view(self, name: str) -> HostView | Blob:
         """A blob as the user sees it."""
-        blob = self._net.device_blobs[name]
+        blob = self._graph.blobs[name]
         return NotKept(blob, self._hidden[name]) if name in self._hidden else blob.host
 
     def check_forward(self, first: int, last: int) -> None:
         """Errors: KeepError where layers before ``first`` made what is needed and was not kept."""
         if first:
             self._need_kept("data", ((layer.bottom, layer.top)
-                                     for layer in self._net.param.layer[first:last + 1]), first)
+                                     for layer in self._graph.param.layer[first:last + 1]), first)
         if first <= self._backward_from:
             self._backward_from = last + 1
 
     def check_backward(self, first: int, last: int) -> None:
         """Errors: KeepError where backward would read what other blobs have overwritten."""
-        net = self._net
-        if self._kept is not None and not self._has_backward:
-            raise KeepError(f"net '{net.name}'", "its memory was shared for forward passes alone",
+        graph = self._graph
+        if self._kept is not None and not graph.runs_backward:
+            raise KeepError(f"net '{graph.name}'", "its memory was shared for forward passes alone",
                             hint="make it with phase TRAIN, force_backward or keep='all'.")
         if self._hidden and first >= self._backward_from:
-            raise KeepError(f"net '{net.name}'", "what backward needs was not kept after the last "
-                            "backward pass", hint="run forward first, or make it with keep='all'.")
-        if first < len(net.layers) - 1:
-            run = [i for i in range(first, last - 1, -1) if net.layer_need_backward[i]]
-            self._need_kept("diff", ((net.param.layer[i].top, net.param.layer[i].bottom)
+            raise KeepError(f"net '{graph.name}'", "what backward needs was not kept after the "
+                            "last backward pass", hint="run forward first, or make it with "
+                            "keep='all'.")
+        if first < len(graph.layers) - 1:
+            run = [i for i in range(first, last - 1, -1) if graph.layer_needs_backward[i]]
+            self._need_kept("diff", ((graph.param.layer[i].top, graph.param.layer[i].bottom)
                                      for i in run), first)
         self._backward_from = last
 
@@ -107,56 +104,57 @@ class Keeping:
 
         layers: what each reads and what it writes, in the order in which they run.
         """
-        net = self._net
+        graph = self._graph
         written: set[str] = set()
         for read, write in layers:
             for name in read:
                 if name not in written and part in self._hidden.get(name, ()):
-                    start = "results" if first is None else f"start='{net.layers[first].name}'"
-                    raise KeepError(f"net '{net.name}': {start}", f"blob '{name}' was not kept",
+                    start = "results" if first is None else f"start='{graph.layers[first].name}'"
+                    raise KeepError(f"net '{graph.name}': {start}", f"blob '{name}' was not kept",
                                     hint=f"make the net with keep=['{name}'], or with keep='all'.")
             written.update(write)
 
 
-def share_memory(net: Net, kept: frozenset[str], with_backward: bool) -> dict[str, frozenset[str]]:
+def share_memory(graph: Graph, plan: Plan, kept: frozenset[str]) -> dict[str, frozenset[str]]:
     """Lay blobs whose lives do not overlap onto one arena.
 
     Args:
         kept: names of blobs that keep memory of their own.
-        with_backward: whether backward passes will follow the forward ones.
 
     Returns: for each blob that was not kept, which of "data" and "diff" cannot be read.
     """
-    movable = sharing(net, kept, lifetimes(net, with_backward))
+    movable = sharing(graph, kept, lifetimes(graph, plan))
     offsets, total = first_fit(movable.values())
     if movable:
-        memory = next(iter(movable))
-        arena = memory.backend.zeros((total,), memory.dtype)
+        arena = graph.backend.zeros((total,), graph.dtype)
         places = {life: arena[offset:offset + life.size] for life, offset in offsets.items()}
         for memory, life in movable.items():
             memory.place(places[life])
-        _log.debug("%s: %d arrays share %.1f MiB instead of %.1f", net.name, len(movable),
-                   total * memory.dtype.itemsize / 2**20,
-                   sum(life.size for life in movable.values()) * memory.dtype.itemsize / 2**20)
-    hidden = {}
-    for name, blob in net.device_blobs.items():
+        _log.debug("%s: %d arrays share %.1f MiB instead of %.1f", graph.name, len(movable),
+                   total * graph.dtype.itemsize / 2**20,
+                   sum(life.size for life in movable.values()) * graph.dtype.itemsize / 2**20)
+    hidden: dict[str, frozenset[str]] = {}
+    for blob in itertools.chain.from_iterable(graph.tops):
         parts = {part for part in ("data", "diff") if blob.memory(part) in movable}
         if parts:
-            hidden[name] = frozenset(parts)
+            hidden[blob.name] = hidden.get(blob.name, frozenset()) | parts
     return hidden
 
 
-def sharing(net: Net, kept: Iterable[str], lives: dict[Memory, Lifetime]) -> dict[Memory, Lifetime]:
+def sharing(graph: Graph, kept: Iterable[str], lives: dict[Memory, Lifetime]
+            ) -> dict[Memory, Lifetime]:
     """The lives of those arrays that may share memory: not of blobs named in ``kept``, nor of
     numbers that the passes themselves do not write.
 
     Where backward may write a diff over another, which is not needed again, both have one life.
     """
-    own = {net.device_blobs[name].memory(part) for name in kept for part in ("data", "diff")}
+    names = frozenset(kept)
+    own = {blob.memory(part) for blob in itertools.chain.from_iterable(graph.tops)
+           if blob.name in names for part in ("data", "diff")}
     movable = {memory: life for memory, life in lives.items() if memory not in own and life.written}
-    for i in reversed(range(len(net.layers))):
-        if net.layers[i].diff_in_place:
-            for top, bottom in itertools.product(net.tops_of(i), net.bottoms_of(i)):
+    for i in reversed(range(len(graph.layers))):
+        if graph.layers[i].diff_in_place:
+            for top, bottom in itertools.product(graph.tops_of(i), graph.bottoms_of(i)):
                 _join(movable, top.memory("diff"), bottom.memory("diff"))
     return movable
 
@@ -180,7 +178,7 @@ class Lifetime:
         self.written, self.size = written, 0
 
 
-def lifetimes(net: Net, with_backward: bool) -> dict[Memory, Lifetime]:
+def lifetimes(graph: Graph, plan: Plan) -> dict[Memory, Lifetime]:
     """The life of every array of the net's blobs that a pass forward, or both ways, uses."""
     lives: dict[Memory, Lifetime] = {}
 
@@ -188,25 +186,25 @@ def lifetimes(net: Net, with_backward: bool) -> dict[Memory, Lifetime]:
         life = lives.setdefault(blob.memory(part), Lifetime(time, writes))
         life.last, life.size = time, max(life.size, blob.count)
 
-    layers = len(net.layers)
-    for i in range(layers):
-        fed = not net.layers[i].param.bottom  # by the user, or once: not anew in every pass
-        for blob in net.bottoms_of(i):
-            use(blob, "data", i, False)
-        for blob in net.tops_of(i):
-            use(blob, "data", i, not fed)
-    for i in reversed(range(layers)) if with_backward else ():
-        time, layer = 2 * layers - i, net.layers[i]
-        if not net.layer_need_backward[i] or type(layer).backward is Layer.backward:
+    for step in plan.steps:
+        fed = not step.layer.param.bottom  # by the user, or once: not anew in every pass
+        for blob in step.bottom:
+            use(blob, "data", step.index, False)
+        for blob in step.top:
+            use(blob, "data", step.index, not fed)
+    for step in reversed(plan.steps) if graph.runs_backward else ():
+        time = 2 * len(plan.steps) - step.index
+        if not step.backward_needed or not step.layer.has_backward:
             continue
-        for blob in net.tops_of(i):
+        reads = plan.backward_reads(step)
+        for blob in step.top:
             use(blob, "diff", time, False)
-            if "top" in layer.backward_reads:
+            if "top" in reads:
                 use(blob, "data", time, False)
-        for j, blob in enumerate(net.bottoms_of(i)):
-            if "bottom" in layer.backward_reads:
+        for wanted, blob in zip(step.propagate_down, step.bottom):
+            if "bottom" in reads:
                 use(blob, "data", time, False)
-            if net.bottom_need_backward[i][j]:
+            if wanted:
                 use(blob, "diff", time, True)
     return lives
 

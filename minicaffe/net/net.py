@@ -43,6 +43,10 @@ class Net(WeightFiles):
         dtype: 'float32', or 'float64', on which gradients are checked.
         seed: of fillers and dropout; default: that of ``set_random_seed``, or else a fresh one.
 
+    Attributes, beside pycaffe's:
+        graph: its layers and blobs as they are wired.  plan: the steps that its passes run.
+        device_blobs: its blobs by name, as arrays of the device.  learnable: its parameters.
+
     One thread at a time may run a net.
 
     Errors: ParseError, NetError, ShapeError, ParameterError for a net that cannot be built.
@@ -72,10 +76,13 @@ class Net(WeightFiles):
         self.param = self._description(
             network_file, NetState(phase=phase, level=level, stage=stages or []))
         self.name = self.param.name or "net"
-        wiring.build(self)
+        self.graph = wiring.build(self.param, phase, self.backend, self.dtype, self.seed)
+        self.layers, self.device_blobs = self.graph.layers, self.graph.blobs
+        self.inputs, self.outputs = self.graph.inputs, self.graph.outputs
+        self.learnable, self.loss_weights = self.graph.learnable, self.graph.loss_weights
+        self.plan = Plan(self.graph)
+        self._keeping = Keeping(self.graph, self.plan, keep)
         self._prepared = [layer for layer in self.layers if layer.prepares]
-        self._plan = Plan(self)
-        self._keeping = Keeping(self, keep)
         if weights is not None:
             self.copy_from(weights)
 
@@ -102,17 +109,6 @@ class Net(WeightFiles):
 
     # ------------------------------------------------------------------------------ what it holds
 
-    def bottoms_of(self, index: int) -> list[Blob]:
-        """The bottoms of layer ``index``, as that layer is handed them."""
-        return self._as_handed(index, self.bottom_blobs[index])
-
-    def tops_of(self, index: int) -> list[Blob]:
-        """The tops of layer ``index``, as that layer is handed them."""
-        return self._as_handed(index, self.top_blobs[index])
-
-    def _as_handed(self, index: int, blobs: list[Blob]) -> list[Blob]:
-        return [blob.host for blob in blobs] if self.layers[index].host else blobs
-
     @property
     def blobs(self) -> Mapping[str, Blob]:
         """All blobs by name, in order; ``data`` and ``diff`` are NumPy arrays."""
@@ -123,6 +119,10 @@ class Net(WeightFiles):
         return list(self.device_blobs)
 
     @property
+    def _layer_names(self) -> list[str]:
+        return [layer.name for layer in self.layers]
+
+    @property
     def params(self) -> Mapping[str, list[Blob]]:
         """The parameters of each layer that has some: usually [weights, bias]."""
         return Named((layer.name, layer.blobs) for layer in self.layers if layer.parameters)
@@ -130,7 +130,7 @@ class Net(WeightFiles):
     @property
     def layer_dict(self) -> Mapping[str, object]:
         """The layers by name."""
-        return Named(zip(self._layer_names, self.layers))
+        return Named((layer.name, layer) for layer in self.layers)
 
     @property
     def top_names(self) -> Mapping[str, list[str]]:
@@ -206,7 +206,7 @@ class Net(WeightFiles):
                 layer.prepare(self.tick)
             self.tick += 1
         before, after = self._hooks["before_forward"], self._hooks["after_forward"]
-        for part in self._plan.forward(first, last, whole=not any(self._hooks.values())):
+        for part in self.plan.forward(first, last, whole=not any(self._hooks.values())):
             for hook in before:
                 hook(part.index)
             part.forward()
@@ -217,10 +217,10 @@ class Net(WeightFiles):
         """The backward passes of layers ``first`` down to ``last``, by index."""
         first = len(self.layers) - 1 if first is None else first
         if self.phase != TRAIN:
-            wiring.refuse_labels(self)
+            wiring.refuse_labels(self.graph)
         self._keeping.check_backward(first, last)
         before, after = self._hooks["before_backward"], self._hooks["after_backward"]
-        for part in self._plan.backward(first, last, whole=not (before or after)):
+        for part in self.plan.backward(first, last, whole=not (before or after)):
             for hook in before:
                 hook(part.index)
             part.backward()
@@ -236,8 +236,7 @@ class Net(WeightFiles):
 
     def reshape(self) -> None:
         """Let every layer size its tops anew, after a blob was given another shape."""
-        for step in self._plan.steps:
-            step.reshape()
+        self.plan.reshape()
 
     def clear_param_diffs(self) -> None:
         """Set the diff of every parameter to 0."""

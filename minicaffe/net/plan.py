@@ -5,68 +5,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
-from ..blob import Memory
-from ..errors import NetError
-from ..layer import Layer
-
-if TYPE_CHECKING:
-    from .fusion import Group
-    from .net import Net
-
-
-class Step:
-    """One layer with its blobs.
-
-    Attributes:
-        only_primitives: whether its forward is calls of primitives alone: see ``Layer``.
-        groups: those that it stands for: none, where a Group has itself.
-    """
-
-    def __init__(self, net: Net, index: int):
-        self.index = index
-        self.layer = net.layers[index]
-        self.backend = self.layer.backend
-        self.bottom, self.top = net.bottoms_of(index), net.tops_of(index)
-        self.propagate_down = net.bottom_need_backward[index]
-        self.backward_needed = net.layer_need_backward[index]
-        self.groups: tuple[Group, ...] = ()
-        self.only_primitives = not self.layer.reshapes_always and (
-            self.layer.only_primitives or type(self.layer).forward is Layer.forward)
-        self._shapes: list[tuple[int, ...]] | None = None
-        self._is_dead_end = bool(self.top) and any(self.propagate_down) and (
-            type(self.layer).backward is Layer.backward)
-        self._losses = [(blob, net.loss_weights[blob.name]) for blob in self.top
-                        if blob.name in net.loss_weights]
-
-    def reshape(self) -> None:
-        """Let the layer size its tops if one of its blobs has another shape than before.
-
-        The diff of a loss that takes another size is its weight again, where backward starts.
-        """
-        blobs = self.bottom + self.top
-        if self._shapes != [blob.shape for blob in blobs] or self.layer.reshapes_always:
-            counts = [blob.count for blob, _ in self._losses]
-            self._shapes = None  # should the layer refuse
-            self.layer.reshape(self.bottom, self.top)
-            self._shapes = [blob.shape for blob in blobs]
-            for (blob, weight), count in zip(self._losses, counts):
-                if blob.count != count:
-                    blob.diff[...] = weight
-
-    def forward(self) -> None:
-        """Run the layer."""
-        self.reshape()
-        self.layer.forward(self.bottom, self.top)
-
-    def backward(self) -> None:
-        """Run the layer's backward.  Errors: NetError for one that has none and would need it."""
-        if self.backward_needed:
-            if self._is_dead_end:
-                raise NetError(self.layer.where, "a backward method, as its bottoms' gradients are "
-                               "asked for", "none", "propagate_down: false stops them here.")
-            self.layer.backward(self.top, self.propagate_down, self.bottom)
+from ..blob import Moves
+from .fusion import Group, groups
+from .graph import Graph
+from .step import Step
 
 
 class Repeatable:
@@ -76,21 +19,22 @@ class Repeatable:
     make, and those that follow make these calls without the layers.
     """
 
-    def __init__(self, parts: Sequence[Step | Group]):
+    def __init__(self, parts: Sequence[Step | Group], moves: Moves):
         self.index = parts[0].index
         self._parts = parts
-        self._groups = [group for part in parts for group in part.groups]
+        self._groups = [part for part in parts if isinstance(part, Group)]
         self._backend = parts[0].backend
-        self._moves = -1  # how often blobs, of any net, had moved after the last pass of the layers
+        self._moves = moves
+        self._moves_before = -1  # how often blobs had moved after the last pass of the layers
         self._repeat: Callable[[], bool] | None = None
         self._is_refused = False
 
     def forward(self) -> None:
         """Run them all."""
-        if self._moves != Memory.moves:
+        if self._moves_before != self._moves.count:
             self._repeat, self._is_refused = None, False
             self._run()
-            self._moves = Memory.moves
+            self._moves_before = self._moves.count
         elif self._is_refused:
             self._run()
         elif self._repeat is None or not self._repeat():
@@ -105,19 +49,28 @@ class Repeatable:
 
     def __getstate__(self) -> dict:
         """For a copy, whose arrays are others: without what has been noted."""
-        return {**vars(self), "_moves": -1, "_repeat": None}
+        return {**vars(self), "_moves_before": -1, "_repeat": None}
 
 
 class Plan:
     """All steps of a net, in groups where nothing that stays visible changes."""
 
-    def __init__(self, net: Net):
-        from .fusion import groups  # it imports layers, which importing minicaffe does not
-
-        self.steps = [Step(net, i) for i in range(len(net.layers))]
+    def __init__(self, graph: Graph):
+        self.steps = [Step(graph, i) for i in range(len(graph.layers))]
         self.groups = groups(self.steps)
+        self._moves = graph.moves
         self._group_of = {step.index: group for group in self.groups for step in group.steps}
-        self._repeatables: list[Step | Group | Repeatable] | None = None
+        self._whole: list[Step | Group | Repeatable] | None = None
+
+    def backward_reads(self, step: Step) -> tuple[str, ...]:
+        """Whose values the backward pass of a step reads, of "bottom" and "top"."""
+        group = self._group_of.get(step.index)
+        return step.layer.backward_reads if group is None else group.backward_reads(step)
+
+    def reshape(self) -> None:
+        """Let every layer whose bottoms have another shape size its tops anew."""
+        for step in self.steps:
+            step.reshape()
 
     def forward(self, first: int, last: int, whole: bool = True
                 ) -> Iterable[Step | Group | Repeatable]:
@@ -126,9 +79,9 @@ class Plan:
         whole: False where a seam between any two layers is needed, as by a hook.
         """
         if whole and last - first == len(self.steps) - 1:
-            if self._repeatables is None:
-                self._repeatables = _repeatables(self._parts(first, last, whole))
-            return self._repeatables
+            if self._whole is None:
+                self._whole = _repeatables(self._parts(first, last, whole), self._moves)
+            return self._whole
         return self._parts(first, last, whole)
 
     def backward(self, first: int, last: int, whole: bool = True) -> Iterable[Step | Group]:
@@ -152,10 +105,11 @@ class Plan:
         return parts
 
 
-def _repeatables(parts: Iterable[Step | Group]) -> list[Step | Group | Repeatable]:
-    """The same, those that can be repeated in stretches, each as long as can be."""
+def _repeatables(parts: Iterable[Step | Group], moves: Moves
+                 ) -> list[Step | Group | Repeatable]:
+    """The same, those that can be repeated put together, as many in a row as there are."""
     found: list[Step | Group | Repeatable] = []
     for repeats, some in itertools.groupby(parts, lambda part: part.only_primitives):
         members = list(some)
-        found.extend([Repeatable(members)] if repeats else members)
+        found.extend([Repeatable(members, moves)] if repeats else members)
     return found

@@ -1,37 +1,20 @@
-"""Building a Net: layers and blobs made in order, parameters shared, gradients routed."""
+"""From the description of a net to its Graph: layers and blobs made in order, parameters shared,
+gradients routed."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections import defaultdict
 
 from ..blob import Blob, Memory
 from ..errors import NetError, WeightsError
 from ..layer import TRAIN, Layer, check_blobs, check_counts, make_layer
-from ..proto import ParamSpec
+from ..proto import NetParameter, ParamSpec
 from .description import AUTOMATIC
-
-if TYPE_CHECKING:
-    from .net import Net
+from .graph import Graph, Parameter
 
 _log = logging.getLogger("minicaffe")
 MULTIPLIERS = ("lr_mult", "decay_mult")
-
-
-@dataclass
-class Parameter:
-    """A learnable blob: with those that share it, one thing to the solver.
-
-    given: which of the multipliers the net states, in this layer or in one that shares the blob.
-    """
-
-    blob: Blob
-    layer: str
-    index: int
-    lr_mult: float = 1.0
-    decay_mult: float = 1.0
-    given: set[str] = field(default_factory=set)
 
 
 def missing_tops(cls: type[Layer], param) -> int:
@@ -47,58 +30,55 @@ def loss_weight(cls: type[Layer], param, top: int) -> float:
     return float(cls.is_loss and top == 0 and not param.loss_weight)
 
 
-def build(net: Net) -> None:
-    """Make the layers and blobs of ``net.param`` and wire them up.
+def build(param: NetParameter, phase: int, backend, dtype, seed: int) -> Graph:
+    """Make the layers and blobs of a description, whose blobs have one reader each, and wire them.
 
-    Sets the net's layers, device_blobs, top_blobs, bottom_blobs, inputs, outputs, learnable,
-    loss_weights, layer_need_backward and bottom_need_backward.
+    Errors: NetError, ShapeError, ParameterError, WeightsError for what cannot be built.
     """
-    net.layers, net._layer_names = [], []
-    net.device_blobs, net.top_blobs, net.bottom_blobs = {}, [], []
-    net.inputs, net.learnable, net.loss_weights = [], [], {}
-    net.layer_need_backward, net.bottom_need_backward = [], []
+    graph = Graph(param, phase, backend, dtype)
     needs_gradient: dict[str, bool] = {}
     owners: dict[str, Parameter] = {}
-    unused: dict[str, None] = {}
-    for param in net.param.layer:
-        layer = _make(net, param)
-        bottom = [net.device_blobs[name] for name in param.bottom]
-        net.bottom_need_backward.append(_wanted(layer, needs_gradient))
-        top = _tops(net, layer)
-        net.layers.append(layer)
-        net._layer_names.append(param.name)
-        net.bottom_blobs.append(bottom)
-        net.top_blobs.append(top)
-        index = len(net.layers) - 1
-        layer.setup(net.bottoms_of(index), net.tops_of(index))
+    unread: dict[str, None] = {}
+    contents = _Contents(graph)
+    for layer_param in param.layer:
+        layer = _make(graph, layer_param, seed)
+        index = len(graph.layers)
+        graph.layers.append(layer)
+        graph.bottoms.append([graph.blobs[name] for name in layer_param.bottom])
+        graph.bottom_needs_backward.append(_wanted(layer, needs_gradient))
+        graph.tops.append(_tops(graph, layer, contents))
+        layer.setup(graph.bottoms_of(index), graph.tops_of(index))
         check_blobs(layer)
-        layer.reshape(net.bottoms_of(index), net.tops_of(index))
-        learns = _parameters(net, layer, owners)
-        need = (learns or any(net.bottom_need_backward[-1])
-                or any(needs_gradient[name] for name in param.bottom))
-        net.layer_need_backward.append(need)
-        needs_gradient.update((name, need) for name in param.top)
-        for name in param.bottom:
-            unused.pop(name, None)
-        unused.update((name, None) for name in param.top)
-        if param.type == "Input":
-            net.inputs.extend(param.top)
-        _losses(net, layer)
-    net.outputs = sorted(name for name in unused if not name.startswith(AUTOMATIC))
-    _route(net)
-    for layer, need in zip(net.layers, net.layer_need_backward):
+        layer.reshape(graph.bottoms_of(index), graph.tops_of(index))
+        learns = _parameters(graph, layer, owners)
+        need = (learns or any(graph.bottom_needs_backward[-1]) or param.force_backward
+                or any(needs_gradient[name] for name in layer_param.bottom))
+        graph.layer_needs_backward.append(need)
+        contents.note(index)
+        needs_gradient.update((name, need) for name in layer_param.top)
+        for name in layer_param.bottom:
+            unread.pop(name, None)
+        unread.update((name, None) for name in layer_param.top)
+        if layer_param.type == "Input":
+            graph.inputs.extend(layer_param.top)
+        _losses(graph, layer)
+    graph.outputs = sorted(name for name in unread if not name.startswith(AUTOMATIC))
+    _route(graph)
+    for layer, need in zip(graph.layers, graph.layer_needs_backward):
         layer.need_backward = need
-    if net.phase == TRAIN:
-        refuse_labels(net)
-        _warn_of_overwritten_blobs(net)
+    if phase == TRAIN:
+        refuse_labels(graph)
+        _warn_of_overwritten_blobs(graph)
+    return graph
 
 
-def _make(net: Net, param) -> Layer:
+def _make(graph: Graph, param, seed: int) -> Layer:
     if not param.HasField("phase"):
-        param.phase = net.phase
-    layer = make_layer(param, backend=net.backend, phase=param.phase, seed=net.seed,
-                       dtype=net.dtype)
-    namesakes = net._layer_names.count(param.name)
+        param.phase = graph.phase
+    layer = make_layer(param, backend=graph.backend, phase=param.phase, seed=seed,
+                       dtype=graph.dtype)
+    layer.moves = graph.moves
+    namesakes = sum(other.name == param.name for other in graph.layers)
     if namesakes:
         layer.stream = (param.name, f"#{namesakes + 1}")
     check_counts(layer)
@@ -108,58 +88,86 @@ def _make(net: Net, param) -> Layer:
     return layer
 
 
-def _warn_of_overwritten_blobs(net: Net) -> None:
-    """Tell of numbers that are wrong, as they are in Caffe, as a layer in place has overwritten
-    them: a bottom that shares its memory under another name, or a top that a gradient needs."""
-    writers: dict[Memory, int] = {}  # the layer that wrote last into each memory
-    makers: dict[str, int] = {}  # the layer whose numbers each blob is meant to hold
-    for index, layer in enumerate(net.layers):
-        bottoms, tops = net.bottom_blobs[index], net.top_blobs[index]
+# --------------------------------------------------------------------------------- layers in place
+
+class _Contents:
+    """What each memory holds at this place in the net, and whose backward pass will read it."""
+
+    def __init__(self, graph: Graph):
+        self._graph = graph
+        self._writers: dict[Memory, int] = {}  # the layer that wrote last
+        self._readers: defaultdict[Memory, list[int]] = defaultdict(list)  # those since then
+
+    def note(self, index: int) -> None:
+        """Layer ``index`` has read its bottoms and written its tops."""
+        layer, bottoms = self._graph.layers[index], self._graph.bottoms[index]
+        shared = {blob.memory("data") for blob in bottoms if blob not in self._graph.tops[index]}
         for blob in bottoms:
+            self._readers[blob.memory("data")].append(index)
+        for blob in self._graph.tops[index]:
             memory = blob.memory("data")
-            if makers[blob.name] != writers[memory]:
-                _log.warning("%s reads '%s', over which %s has written by another name for the "
-                             "same memory; give the latter a top of its own", layer.where,
-                             blob.name, net.layers[writers[memory]].where)
-            if blob in tops:
-                _warn_of_lost_top(net, writers[memory], memory, layer)
-        named = {blob.memory("data"): blob.name for blob in bottoms if blob not in tops}
-        for blob in tops:
-            memory = blob.memory("data")
-            if memory in named and blob not in bottoms:  # its numbers under another name
-                makers[blob.name] = makers[named[memory]]
-            else:
-                makers[blob.name] = writers[memory] = index
+            if memory not in shared:  # if it is, the layer leaves the numbers as they are
+                self._writers[memory] = index
+                in_place = blob in bottoms and "bottom" in layer.backward_reads
+                self._readers[memory] = [index] * in_place  # its backward reads y where x was
+
+    def needed(self, memory: Memory, writer: Layer) -> bool:
+        """Whether a backward pass needs what the memory holds, and not merely its signs where
+        ``writer``, which is about to write over it, keeps those."""
+        graph = self._graph
+        reading = [index for index in self._readers[memory]
+                   if "bottom" in graph.layers[index].backward_reads]
+        last = self._writers.get(memory)
+        if last is not None and "top" in graph.layers[last].backward_reads:
+            reading.append(last)
+        return any(graph.layer_needs_backward[index] and graph.layers[index].has_backward
+                   and not (graph.layers[index].backward_reads_signs and writer.keeps_signs)
+                   for index in reading)
 
 
-def _warn_of_lost_top(net: Net, maker: int, memory: Memory, writer: Layer) -> None:
-    layer = net.layers[maker]
-    # those that say nothing are taken to read both, and most do not
-    if layer.backward_reads == ("top",) and net.layer_need_backward[maker]:
-        name = next(blob.name for blob in net.top_blobs[maker] if blob.memory("data") is memory)
-        _log.warning("%s needs its top '%s' for its gradient, which will be wrong, as %s writes "
-                     "over it; give the latter a top of its own", layer.where, name, writer.where)
+def _tops(graph: Graph, layer: Layer, contents: _Contents) -> list[Blob]:
+    """The blobs of a layer's tops: new ones, or a bottom's own where it works in place.
 
-
-def _tops(net: Net, layer: Layer) -> list[Blob]:
-    """The blobs of a layer's tops: new ones, or a bottom's own where it works in place."""
+    Where the gradient of a layer before needs what stands in that bottom, the top gets memory of
+    its own for its data after all: the diffs stay where they are in a layer in place.
+    """
     tops = []
     for name in layer.param.top:
-        if name not in net.device_blobs:
-            net.device_blobs[name] = Blob(net.backend, net.dtype, (), name)
-        tops.append(net.device_blobs[name])
+        before = graph.blobs.get(name)
+        if before is None:
+            graph.blobs[name] = Blob(graph.backend, graph.dtype, (), name, graph.moves)
+        elif contents.needed(before.memory("data"), layer):
+            graph.blobs[name] = Blob(graph.backend, graph.dtype, (), name, graph.moves)
+            graph.blobs[name].share(before, "diff")
+        tops.append(graph.blobs[name])
     return tops
 
 
-def _wanted(layer: Layer, needs_gradient: dict[str, bool]) -> list[bool]:
-    """Which bottoms' gradients something below the layer, or the net's writer, asks for."""
-    param = layer.param
-    if param.propagate_down:
-        return list(param.propagate_down)
-    return [needs_gradient[name] for name in param.bottom]
+def _warn_of_overwritten_blobs(graph: Graph) -> None:
+    """Tell of numbers that are wrong, as they are in Caffe: a layer in place has written over a
+    bottom that shares its memory under another name."""
+    writers: dict[Memory, int] = {}  # the layer that wrote last into each memory
+    makers: dict[Blob, int] = {}  # the layer whose numbers each blob is meant to hold
+    for index, layer in enumerate(graph.layers):
+        bottoms, tops = graph.bottoms[index], graph.tops[index]
+        for blob in bottoms:
+            memory = blob.memory("data")
+            if makers[blob] != writers[memory]:
+                _log.warning("%s reads '%s', over which %s has written by another name for the "
+                             "same memory; give the latter a top of its own", layer.where,
+                             blob.name, graph.layers[writers[memory]].where)
+        named = {blob.memory("data"): blob for blob in bottoms if blob not in tops}
+        for blob in tops:
+            memory = blob.memory("data")
+            if memory in named and blob not in bottoms:  # its numbers under another name
+                makers[blob] = makers[named[memory]]
+            else:
+                makers[blob] = writers[memory] = index
 
 
-def _parameters(net: Net, layer: Layer, owners: dict[str, Parameter]) -> bool:
+# -------------------------------------------------------------------------------------- parameters
+
+def _parameters(graph: Graph, layer: Layer, owners: dict[str, Parameter]) -> bool:
     """Enter a layer's parameters among the learnable ones, or share those of their name's owner.
 
     Returns whether one of them learns.
@@ -177,7 +185,7 @@ def _parameters(net: Net, layer: Layer, owners: dict[str, Parameter]) -> bool:
             _share(layer, mine, spec, owners[spec.name])
             mine = owners[spec.name]
         else:
-            net.learnable.append(mine)
+            graph.learnable.append(mine)
             if spec.name:
                 owners[spec.name] = mine
         layer.param_propagate_down[index] = mine.lr_mult != 0
@@ -205,47 +213,57 @@ def _share(layer: Layer, mine: Parameter, spec, owner: Parameter) -> None:
     mine.blob.share(owner.blob)
 
 
-def _losses(net: Net, layer: Layer) -> None:
+# --------------------------------------------------------------------------------------- gradients
+
+def _wanted(layer: Layer, needs_gradient: dict[str, bool]) -> list[bool]:
+    """Which bottoms' gradients something below the layer, or the net's writer, asks for."""
+    param = layer.param
+    if param.propagate_down:
+        return list(param.propagate_down)
+    return [needs_gradient[name] for name in param.bottom]
+
+
+def _losses(graph: Graph, layer: Layer) -> None:
     """Put each loss weight into the diff of its blob, where backward starts."""
-    for j, blob in enumerate(net.top_blobs[-1]):
+    for j, blob in enumerate(graph.tops[-1]):
         weight = loss_weight(type(layer), layer.param, j)
         if weight:
-            net.loss_weights[blob.name] = weight
+            graph.loss_weights[blob.name] = weight
             blob.diff[...] = weight
 
 
-def _route(net: Net) -> None:
+def _route(graph: Graph) -> None:
     """Drop the backward passes that no loss asks for; with force_backward ask for all."""
     under_loss: set[str] = set()
     stopped: set[str] = set()
-    for i in reversed(range(len(net.layers))):
-        param, layer = net.param.layer[i], net.layers[i]
+    for i in reversed(range(len(graph.layers))):
+        param, layer = graph.param.layer[i], graph.layers[i]
         contributes = any(loss_weight(type(layer), param, j) or top in under_loss
                           for j, top in enumerate(param.top))
         if not contributes or stopped.issuperset(param.top):
-            net.layer_need_backward[i] = False
-            net.bottom_need_backward[i] = [False] * len(param.bottom)
+            graph.layer_needs_backward[i] = False
+            graph.bottom_needs_backward[i] = [False] * len(param.bottom)
         if contributes:
             under_loss.update(param.bottom)
-        stopped.update(name for name, wanted in zip(param.bottom, net.bottom_need_backward[i])
+        stopped.update(name for name, wanted in zip(param.bottom, graph.bottom_needs_backward[i])
                        if not wanted)
-        if net.param.force_backward:
-            _force(net, i)
+        if graph.param.force_backward:
+            _force(graph, i)
 
 
-def _force(net: Net, i: int) -> None:
-    layer = net.layers[i]
-    net.layer_need_backward[i] = True
-    net.bottom_need_backward[i] = [
-        j not in layer.no_gradient for j in range(len(net.param.layer[i].bottom))]
+def _force(graph: Graph, i: int) -> None:
+    layer = graph.layers[i]
+    graph.layer_needs_backward[i] = True
+    graph.bottom_needs_backward[i] = [
+        j not in layer.no_gradient for j in range(len(graph.param.layer[i].bottom))]
     layer.param_propagate_down[:] = [True] * len(layer.parameters)
 
 
-def refuse_labels(net: Net) -> None:
+def refuse_labels(graph: Graph) -> None:
     """Errors: NetError where backward would ask a layer for a gradient that it does not have."""
-    for i, layer in enumerate(net.layers):
-        for j in layer.no_gradient if net.layer_need_backward[i] else ():
-            if j < len(net.bottom_need_backward[i]) and net.bottom_need_backward[i][j]:
+    for i, layer in enumerate(graph.layers):
+        for j in layer.no_gradient if graph.layer_needs_backward[i] else ():
+            if j < len(graph.bottom_needs_backward[i]) and graph.bottom_needs_backward[i][j]:
                 raise NetError(layer.where, f"a bottom {j} that no learning layer makes, as it has "
-                               "no gradient to give", f"'{net.param.layer[i].bottom[j]}'",
+                               "no gradient to give", f"'{graph.param.layer[i].bottom[j]}'",
                                "propagate_down: true for the other bottoms, false for this one.")

@@ -33,7 +33,7 @@ def find_not_finite(net: Net) -> str:
     found: list[str] = []
 
     def look(index: int) -> None:
-        for blob in net.top_blobs[index]:
+        for blob in net.graph.tops[index]:
             if not found and not is_finite(blob.host.data):
                 found.append(f"the first blob that is not finite is '{blob.name}', made by layer "
                              f"'{net.layers[index].name}'")

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from ..layer import TEST
 from ..proto import LayerParameter
 from .comparison import assert_close, assert_same
+from .declarations import check_backward_reads, check_repeated, check_signs
 from .gradient import check_gradient
 from .one_layer import OneLayerNet, copies
 
@@ -28,8 +29,8 @@ def check_layer(layer: str | LayerParameter, inputs: Mapping[str, ArrayLike],
     It computes what it should, and the same everywhere; it writes every element of its tops and
     of its bottoms' diffs, whatever stood there; it adds to its parameters' diffs; it leaves its
     inputs alone, and the diffs that are not asked for; it survives a change of the batch's size;
-    what it declares of itself (``in_place``, ``backward_reads``) is true; its gradient is that of
-    :func:`check_gradient`.
+    what it declares of itself (``in_place``, ``backward_reads``, ``only_primitives``, ...) is true;
+    its gradient is that of :func:`check_gradient`.
 
     Args:
         layer, inputs, params, phase, seed: as :class:`OneLayerNet` takes them.
@@ -59,6 +60,8 @@ def check_layer(layer: str | LayerParameter, inputs: Mapping[str, ArrayLike],
         net = OneLayerNet(layer, inputs, device=device, dtype=dtype, **context)
         allowed = tolerance if dtype == "float32" else 1e-9
         _compare(net, check_rules(net, weights, allowed), found, allowed)
+        check_repeated(*(OneLayerNet(layer, inputs, device=device, dtype=dtype, **context)
+                         for _ in range(2)))
         if reshape:
             _check_reshape(net, layer, allowed, context)
         if net.layer.in_place:
@@ -96,7 +99,8 @@ def check_rules(net: OneLayerNet, weights: Sequence[ArrayLike], tolerance: float
         assert_same(untouched, numpy.full_like(untouched, 7),
                     f"{net.diff_names[i]} with propagate_down False")
     _check_frozen(net, weights)
-    _check_backward_reads(net, weights)
+    check_backward_reads(net, weights)
+    check_signs(net, weights)
     return tops + diffs
 
 
@@ -110,21 +114,6 @@ def _check_frozen(net: OneLayerNet, weights) -> None:
         flags[k] = True
         assert_same(diff, numpy.zeros_like(diff),
                     f"{net.diff_names[len(net.bottoms) + k]} with param_propagate_down False")
-
-
-def _check_backward_reads(net: OneLayerNet, weights) -> None:
-    """Backward gives the same where what it does not read, by its own word, has been lost."""
-    net.net.clear_param_diffs()
-    net.forward()
-    expected = net.backward(weights)
-    net.net.clear_param_diffs()
-    for part, blobs in (("bottom", net.bottoms), ("top", net.tops)):
-        for blob in blobs if part not in net.layer.backward_reads else ():
-            blob.data[...] = numpy.nan
-    for i, (name, got, want) in enumerate(zip(net.diff_names, net.backward(weights), expected)):
-        if i >= len(net.bottoms) or i in net.gradient_bottoms:
-            assert_same(got, want, f"{name} without the data that backward_reads leaves out")
-    net.forward()
 
 
 def _check_untouched(net: OneLayerNet, tops, weights) -> None:

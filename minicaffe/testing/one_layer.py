@@ -83,7 +83,7 @@ class OneLayerNet:
             blob.diff[...] = diff
         wanted = [i in self.gradient_bottoms and i != skip for i in range(len(self.bottoms))]
         last = len(self.net.layers) - 1
-        self.layer.backward(self.net.tops_of(last), wanted, self.net.bottoms_of(last))
+        self.layer.backward(self.net.graph.tops_of(last), wanted, self.net.graph.bottoms_of(last))
         return copies(self.bottoms + self.params, "diff")
 
     def top_weights(self, ignored: Sequence[int] = ()) -> list[numpy.ndarray]:

@@ -9,7 +9,6 @@ from ..blob import Memory
 from ..layer import TRAIN
 from ..layers.convolution import Convolution
 from ..net import Net, keeping
-from ..net.plan import Plan
 
 _RECURRENT = ("LSTM", "RNN")  # the first axis of their sequences is time
 Shape = tuple[int, ...]
@@ -65,10 +64,10 @@ class Summary:
 
 def summarize(net: Net) -> Summary:
     """What the layers of a net cost for the shapes that it has now."""
-    has_backward = net.phase == TRAIN or net.param.force_backward
-    lives = keeping.lifetimes(net, has_backward)
+    has_backward = net.graph.runs_backward
+    lives = keeping.lifetimes(net.graph, net.plan)
     sizes = {memory: life.size * memory.dtype.itemsize for memory, life in lives.items()}
-    shared = keeping.sharing(net, (*net.inputs, *net.outputs), lives)
+    shared = keeping.sharing(net.graph, (*net.inputs, *net.outputs, *net.loss_weights), lives)
     _, arena = keeping.first_fit(shared.values())  # what keep=[] has for these
     layers = list(_layers(net, dict(sizes), has_backward))
     return Summary(
@@ -87,17 +86,16 @@ def _layers(net: Net, sizes: dict[Memory, int], has_backward: bool) -> Iterator[
     """The layers in order.  ``sizes``, of the memory of blobs, is used up meanwhile."""
     parts = ("data", "diff")
     owned = {blob.memory("data"): blob.count for layer in net.layers for blob in layer.parameters}
-    plan = Plan(net)
     fused = {step.index: group.steps[0].layer.name
-             for group in plan.groups for step in group.steps[1:]}
-    for step in plan.steps:
+             for group in net.plan.groups for step in group.steps[1:]}
+    for step in net.plan.steps:
         layer, bottom, top = step.layer, step.bottom, step.top
         mine = sum(owned.pop(blob.memory("data"), 0) for blob in layer.parameters)
         copies = 2 if net.phase == TRAIN else 1
         yield LayerSummary(
             name=layer.name, type=layer.type, bottom=[blob.shape for blob in bottom],
             top=[blob.shape for blob in top],
-            in_place=bool(set(layer.param.bottom).intersection(layer.param.top)),
+            in_place=any(blob in bottom for blob in top),
             parameters=mine, multiply_adds=layer.multiply_adds(bottom, top),
             blob_bytes=sum(sizes.pop(blob.memory(part), 0) for blob in top for part in parts),
             parameter_bytes=mine * net.dtype.itemsize * copies,
@@ -120,6 +118,6 @@ def _batch_size(net: Net) -> int | None:
     first = next(iter(net.device_blobs.values()), None)
     if first is None or not first.shape:
         return None
-    sequences = (bottom[0].memory("data") for layer, bottom in zip(net.layers, net.bottom_blobs)
+    sequences = (bottom[0].memory("data") for layer, bottom in zip(net.layers, net.graph.bottoms)
                  if layer.type in _RECURRENT)
     return None if first.memory("data") in sequences else first.shape[0]

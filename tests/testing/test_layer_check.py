@@ -7,6 +7,7 @@ import minicaffe
 from minicaffe.errors import ParseError
 from minicaffe.layer import TRAIN
 from minicaffe.testing import OneLayerNet, check_gradient, check_layer, check_rules
+from minicaffe.testing.declarations import check_repeated
 
 X = np.random.default_rng(0).normal(size=(2, 3)).astype("float32")
 
@@ -136,6 +137,64 @@ def test_a_layer_that_reads_more_in_backward_than_it_says_is_found(monkeypatch):
     check_layer(layer(), {"x": X}, squares)
     monkeypatch.setattr(Weighted, "backward_reads", ("top",))
     assert "without the data that backward_reads leaves out at (0, 0)" in message("")
+
+
+class Halved(minicaffe.Layer):
+    """``y = x / 2`` for x > 0, else 0; ``param_str`` names a mistake to make."""
+
+    bottoms = tops = 1
+    in_place = True
+    only_primitives = True
+    backward_reads = ("bottom",)
+    backward_reads_signs = True
+    keeps_signs = True
+
+    def setup(self, bottom, top):
+        self.passes = 0
+
+    def reshape(self, bottom, top):
+        top[0].reshape_like(bottom[0])
+
+    def forward(self, bottom, top):
+        self.passes += self.param_str == "counts passes"
+        self.backend.map(lambda x, half: half * (x + abs(x)) / 2, top[0].data, bottom[0].data,
+                         0.5 + self.passes)
+        if self.param_str == "more than primitives":
+            top[0].data[...] += 1 * (bottom[0].data > 0)
+        if self.param_str == "below 0":
+            top[0].data[...] -= 9
+
+    def backward(self, top, propagate_down, bottom):
+        if propagate_down[0]:
+            x, factor = bottom[0].data, 0.5 + self.passes
+            if self.param_str == "reads values":
+                factor = factor + 0 * x + 1e-3 * (x > 1.5)
+            bottom[0].diff[...] = top[0].diff * (x > 0) * factor
+
+
+def halved(bug=""):
+    param = f'type: "Halved" python_param {{ param_str: "{bug}" }}'
+    check_layer(param, {"x": np.linspace(-2, 2, 6).reshape(2, 3)}, gradient=False,
+                devices=["numpy", "cpu"])
+
+
+def test_what_a_layer_declares_of_itself_is_held_against_what_it_does():
+    halved()
+    with pytest.raises(AssertionError, match="cpu float32: top 'y' in pass 3, where calls are "
+                       "repeated: only_primitives is not true of its forward, at"):
+        halved("more than primitives")
+    with pytest.raises(AssertionError, match="backward_reads_signs is not true at"):
+        halved("reads values")
+    with pytest.raises(AssertionError, match="what is above 0 in its top, and by keeps_signs in"):
+        halved("below 0")
+
+
+def test_a_number_that_a_layer_changes_in_each_pass_is_found():
+    """Of numbers that it hands to primitives a recording knows the first."""
+    nets = [OneLayerNet('type: "Halved" python_param { param_str: "counts passes" }',
+                        {"x": np.ones((2, 3))}, device="cpu") for _ in range(2)]
+    with pytest.raises(AssertionError, match="in pass 3, where calls are repeated"):
+        check_repeated(*nets)
 
 
 def test_a_gradient_for_a_bottom_that_has_none_is_found():

@@ -6,17 +6,19 @@ every parameter's diff, what its layers would leave there one by one, up to roun
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from ..step import Step
 from .group import Group
-from .normalization import Normalization
-from .relu import ConvolutionReLU, SumReLU
 
-if TYPE_CHECKING:
-    from ..plan import Step
+__all__ = ["Group", "groups"]
 
-KINDS = (Normalization, SumReLU, ConvolutionReLU)
+@functools.cache
+def _kinds() -> tuple[type[Group], ...]:
+    from .normalization import Normalization  # imports layers: importing minicaffe does not
+    from .relu import ConvolutionReLU, SumReLU
+    return Normalization, SumReLU, ConvolutionReLU
 
 
 def groups(steps: Sequence[Step]) -> list[Group]:
@@ -43,7 +45,7 @@ def _beginning_at(step: Step, steps: Sequence[Step]) -> Group | None:
         behind += 1
     for length in range(1 + behind, 1, -1):
         members = steps[step.index:step.index + length]
-        for kind in KINDS:
+        for kind in _kinds():
             if kind.takes(members):
                 return kind(members)
     return None

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ..plan import Step
+from ..step import Step
 
 
 class Group:
@@ -31,15 +29,14 @@ class Group:
         self.backend = steps[0].layer.backend
         self.bottom, self.top = steps[0].bottom, steps[0].top
 
-    @property
-    def groups(self) -> tuple[Group, ...]:
-        """As of a Step."""
-        return (self,)
-
     @classmethod
     def takes(cls, steps: Sequence[Step]) -> bool:
         """Whether these layers, all but the first in place, make such a group."""
         raise NotImplementedError
+
+    def backward_reads(self, step: Step) -> tuple[str, ...]:
+        """Whose values the backward pass of one of its steps reads, of "bottom" and "top"."""
+        return step.layer.backward_reads
 
     def forward(self) -> None:
         """Run all layers forward."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ...blob import Blob
 from ...elementwise import leaky, multiply
 from ...layer import TEST
@@ -13,10 +11,8 @@ from ...layers.convolution import Convolution
 from ...layers.inner_product import InnerProduct
 from ...layers.relu import ReLU, leaky_backward
 from ...layers.scale import Scale, multiply_add
+from ..step import Step
 from .group import Group, gradients_pass, types_of
-
-if TYPE_CHECKING:
-    from ..plan import Step
 
 
 def activated(x, mean, factor, w, b, slope):

@@ -33,12 +33,16 @@ class SumReLU(Group):
     def __init__(self, steps):
         super().__init__(steps)
         self.add, self.relu = (step.layer for step in steps)
-        self.add.backward_reads = ("top",)  # which ReLU reads, while its diffs are written
 
     @classmethod
     def takes(cls, steps):
         return (types_of(steps) == (Eltwise, ReLU) and steps[0].layer.operation == SUM
                 and len(steps[0].bottom) <= FEW and gradients_pass(steps))
+
+    def backward_reads(self, step):
+        if step.layer is self.add:  # which writes its diffs while ReLU reads y
+            return ("top",)
+        return super().backward_reads(step)
 
     def run_forward(self):
         self.backend.map(_rectified(weighted_sum(len(self.bottom))), self.top[0].data,
