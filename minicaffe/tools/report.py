@@ -15,6 +15,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import MinicaffeError
 from ..solvers import Solver
+from .progress import Bar
 
 _log = logging.getLogger("minicaffe")
 
@@ -102,38 +103,29 @@ class Report:
     def progress(self) -> Iterator[None]:
         """Show a progress bar of the solver's iterations with the latest numbers on a terminal,
         and elsewhere a line for each display and test."""
-        solver, numbers = self._solver, {}
+        solver = self._solver
         # what is logged meanwhile goes above the bar
-        with logging_redirect_tqdm(), tqdm(
-                total=solver.param.max_iter, initial=solver.iter, unit="it", dynamic_ncols=True,
-                mininterval=0.2, disable=not sys.stderr.isatty()) as bar:
+        with logging_redirect_tqdm(), Bar(solver.param.max_iter, solver.iter) as bar:
             def show(event: dict) -> None:
-                new = self._numbers(event)
+                numbers = self._numbers(event)
                 line = f"iteration {event['iteration']}: " + ", ".join(
-                    f"{name} {value}" for name, value in new.items())
-                numbers.update(new)
+                    _told(name, value) for name, value in numbers.items())
                 if not bar.disable:
-                    bar.set_postfix(numbers, refresh=False)
+                    bar.show_numbers(numbers)
                     if event["event"] == "test":  # those stay to be seen
                         bar.write(line, file=sys.stderr)
-                elif new:
+                elif numbers:
                     _say(line + self._left(event))
             self._show = show
             solver.add_callback(lambda: None, lambda: bar.update(solver.iter + 1 - bar.n))
             yield
 
-    def _numbers(self, event: dict) -> dict[str, str]:
-        """The numbers of an event as they are shown, by name."""
+    def _numbers(self, event: dict) -> dict[str, float]:
+        """The numbers of an event that are shown, by the names they are shown by."""
         prefix = f"{self._part}_" if event["event"] == "test" else ""
-        new = {}
-        for name, value in event.items():
-            if name == "images_per_second":
-                new["images/s"] = f"{value:.0f}"
-            elif name == "lr":
-                new[name] = f"{value:.4g}"
-            elif isinstance(value, float):
-                new[prefix + name.removeprefix("test_")] = f"{value:.4f}"
-        return new
+        return {name if name in ("lr", "images_per_second")
+                else prefix + name.removeprefix("test_"): value
+                for name, value in event.items() if isinstance(value, float)}
 
     def _left(self, event: dict) -> str:
         """The time that the rest of the training takes, as far as one can say."""
@@ -167,6 +159,13 @@ class _Clock:
         rate = self._iterations / self._seconds if self._seconds else 0.0
         self._seconds, self._iterations = 0.0, 0
         return rate
+
+
+def _told(name: str, value: float) -> str:
+    """A number in the line of a display or test."""
+    if name == "images_per_second":
+        return f"images/s {value:.0f}"
+    return f"{name} {value:.4g}" if name == "lr" else f"{name} {value:.4f}"
 
 
 def _say(line: str) -> None:
