@@ -8,7 +8,7 @@ kept), ``parallel`` and ``threads`` (how several threads run one), ``recording``
 repeated).  ``vectors/`` has the machine's vectors and what moves numbers by them, ``matrix/`` the
 tile that all products end up in, ``convolution/`` the algorithms and the rule that chooses among
 them.  The rest is a file for each kind of primitive: ``elementwise`` with ``formulas``,
-``pooling``, ``lstm``, ``rows``, ``neighbours``.
+``pooling``, ``lstm``, ``softmax``, ``neighbours``, ``matrix_copies``, ``random_numbers``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ except Exception as error:  # numba also fails on versions of NumPy that it does
                       f"{type(error).__name__}: {error}",
                       "pip install numba, or use the device 'numpy'.") from error
 
-from . import lstm, neighbours, pooling, rows
+from . import lstm, matrix_copies, neighbours, pooling, random_numbers, softmax
 from .convolution import direct
 from .convolution.algorithm_rule import choose
 from .elementwise import Calls
@@ -83,7 +83,7 @@ class CpuBackend(_Reference):
                 _float32(a) and a.size and a.strides[1] == a.itemsize for a in (x, out)):
             return super().copy(x, out)
         with lock:
-            rows.copy(threads_for(x.size / 8), x, out)
+            matrix_copies.copy(threads_for(x.size / 8), x, out)
 
     def map(self, function: Callable, out, *inputs) -> None:
         outs = out if isinstance(out, tuple) else (out,)
@@ -113,7 +113,7 @@ class CpuBackend(_Reference):
         if not _plain(out):
             return super().uniform(key, out)
         with lock:
-            rows.uniform(threads_for(out.size / 8), key.reshape(-1), out.reshape(-1))
+            random_numbers.uniform(threads_for(out.size / 8), key.reshape(-1), out.reshape(-1))
 
     def matmul(self, a, b, out, accumulate: bool = False) -> None:
         if not all(_float32(x) and x.size and min(x.strides) >= 0 for x in (a, b, out)):
@@ -126,7 +126,7 @@ class CpuBackend(_Reference):
         if not _plain(x, y):
             return super().softmax(x, y)
         with lock:
-            rows.softmax(threads_for(x.size / 2), x, y)
+            softmax.softmax(threads_for(x.size / 2), x, y)
 
     # ----------------------------------------------------------------------------------- LSTM
 

@@ -102,15 +102,17 @@ def sums_loop(function: Callable, kinds: tuple[str, ...], outs: int, columns: bo
         steps = {"before": "pass", "add": each("sums[{k}, block, i - start] += value{k}"),
                  "after": "pass"}
     else:
+        # LLVM may reorder a sum over a loop that writes to no array: it then makes one order, and
+        # none for each way in which arrays may lie to each other
         steps = {"before": each("total{k} = 0.0"), "add": each("total{k} += value{k}"),
-                 "after": each("sums[{k}, block, channel] += total{k}")}
+                 "after": each("sums[{k}, block, channel] += total{k}"), "fastmath": {"reassoc"}}
     results = ", ".join(f"value{k}" for k in range(outs))
     return _made(_SUMS, "column_sums" if columns else "sums", function, kinds, outs, [],
-                 results=results, fastmath={"reassoc"}, **steps)
+                 results=results, **steps)
 
 
 def _made(text: str, name: str, function: Callable, kinds: tuple[str, ...], outs: int,
-          targets: list[str], fastmath=False, **parts: str):
+          targets: list[str], fastmath: bool | set = False, **parts: str):
     """The function of one of the texts above, compiled, for threads to share."""
     def read(**ways: str) -> str:
         return "; ".join(f"one{k} = " + ways[kind].format(k=k) for k, kind in enumerate(kinds)

@@ -16,7 +16,7 @@ import numpy
 
 from .....window import Window
 from ...matrix.gemm import multiply
-from ...rows import copy
+from ...matrix_copies import copy
 from ...runtime.jit import inner
 from ...runtime.parallel import parallel
 from ...runtime.workspace import Workspace, aligned, strided, zeros

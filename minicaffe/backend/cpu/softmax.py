@@ -1,16 +1,21 @@
-"""Softmax, copies and random numbers, compiled: rows, or runs of elements, are shared out to
-threads."""
+"""Softmax, compiled: threads share out the rows, or what lies side by side across the classes.
+
+The order of each sum is the same wherever x and y lie.  Across, it is written out.  Along a row it
+is LLVM's, which makes vectors of a sum in one order, and leaves another, element by element, for
+arrays that overlap or lie near to each other.  So that loop writes to memory of its own, far from
+x; it is fast in place, too.
+"""
 
 from __future__ import annotations
 
 import numpy
-from numpy import float32, int32, uint64
+from numpy import float32, uint64
 
-from .matrix.gemm import flat
 from .runtime.parallel import parallel
 from .vectors.transcendental import exp, ordered, unordered, where
 
 _PIECE = 512  # elements of each channel that are worked on together
+_APART = 256  # floats: more than what LLVM takes for near, the vectors of one turn of a loop
 
 
 def softmax(threads: int, x, y) -> None:
@@ -29,19 +34,20 @@ def softmax(threads: int, x, y) -> None:
 def _along(part, parts, x, y, channels):
     """x, y: flat (rows, channels)."""
     rows = x.size // channels
+    powers = numpy.empty(channels + 2 * _APART, float32)[_APART:_APART + channels]
     for row in range(rows * part // parts, rows * (part + 1) // parts):
         start, end = uint64(row * channels), uint64((row + 1) * channels)
         highest = ordered(x[start])
         for i in range(start, end):
-            place = ordered(x[i])
-            highest = where(place > highest, place, highest)
+            rank = ordered(x[i])
+            highest = where(rank > highest, rank, highest)
         largest, total = unordered(highest), float32(0)
-        for i in range(start, end):
-            value = exp(x[i] - largest)
-            y[i] = value
+        for i in range(uint64(channels)):
+            value = exp(x[start + i] - largest)
+            powers[i] = value
             total += value
-        for i in range(start, end):
-            y[i] /= total
+        for i in range(uint64(channels)):
+            y[start + i] = powers[i] / total
 
 
 @parallel
@@ -71,32 +77,3 @@ def _across(part, parts, x, y, channels, inner):
             begin = uint64(start + c * inner)
             for i in range(count):
                 y[begin + i] /= total[i]
-
-
-def copy(threads: int, x, out) -> None:
-    """``out = x``: matrices of one shape; a row's elements lie side by side."""
-    _copy(threads, *flat(x)[:2], *flat(out)[:2], *x.shape)
-
-
-@parallel
-def _copy(part, parts, x, x_stride, out, out_stride, count, length):
-    pieces = (length + _PIECE - 1) // _PIECE
-    units = count * pieces
-    for unit in range(units * part // parts, units * (part + 1) // parts):
-        row, first = unit // pieces, unit % pieces * _PIECE
-        source, target = uint64(row * x_stride + first), uint64(row * out_stride + first)
-        for i in range(uint64(min(_PIECE, length - first))):
-            out[target + i] = x[source + i]
-
-
-@parallel
-def uniform(part, parts, key, out):
-    """Fill the flat ``out`` with numbers in [0, 1): SplitMix64, counted instead of iterated."""
-    start = uint64(key[0])
-    first, end = uint64(out.size * part // parts), uint64(out.size * (part + 1) // parts)
-    for i in range(first, end):
-        z = start + (i + uint64(1)) * uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> uint64(27))) * uint64(0x94D049BB133111EB)
-        z = z ^ (z >> uint64(31))
-        out[i] = float32(int32(z >> uint64(40))) * float32(2.0**-24)
