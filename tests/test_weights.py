@@ -230,3 +230,19 @@ def test_sharing_leaves_other_layers_alone_and_refuses_other_shapes(make_net):
     with pytest.raises(WeightsError) as error:
         make_net(NET.replace("bias_term: false", "")).share_with(net)
     assert str(error.value) == "InnerProduct 'ip2': to share: expected 2 parameters, got 1."
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_complete_refuses_a_file_that_lacks_one_layer_of_several(make_net, tmp_path, complete):
+    path = stored(tmp_path / "part", ip1=[numpy.ones((4, 3)), numpy.ones(4)])
+    net = make_net(NET)
+    before = parameters(net)
+    if complete:
+        with pytest.raises(WeightsError, match="got none for ip2. Hint: layers that matched by "
+                                               "name: ip1; only in the net: ip2"):
+            net.copy_from(path, complete=True)
+        assert same(before, parameters(net))
+    else:
+        net.copy_from(path)
+        assert (net.params["ip1"][0].data == 1).all()
+        assert (net.params["ip2"][0].data == before["ip2 0"]).all()

@@ -154,7 +154,8 @@ class Solver(metaclass=OfType):
         """Train to max_iter, from the beginning or from a solver state, then snapshot and test.
 
         An interrupt (Ctrl-C) finishes the iteration, writes a snapshot and returns;
-        ``stop_requested`` is True then.
+        ``stop_requested`` is True then.  Displays, tests and snapshots are logged by the logger
+        "minicaffe" as INFO, which ``logging.basicConfig(level=logging.INFO)`` shows.
         """
         if not self.param.HasField("max_iter"):
             raise ParameterError("solver", "max_iter", "none")

@@ -19,7 +19,7 @@ from . import models, plot
 from .confusion import Confusion, evaluate, scores_blob
 from .start import settings_of
 from .train_options import TrainOptions
-from .training_data import augment, classes_of, open_samples
+from .training_data import augment, classes_of, open_samples, warn_of_few
 
 _log = logging.getLogger("minicaffe.train")
 HELD_OUT = 0.1  # the share of the training part that patience needs to choose by
@@ -142,6 +142,7 @@ def _training(param: SolverParameter, dataset: Dataset | None, options: TrainOpt
         learned = dataset.hold_out(share, seed=0) if share else dataset
         if share:
             _log.info("%d of them are held out as the validation part", len(learned.test_x))
+            warn_of_few(len(learned.test_x), "validation")
         dataset = replace(dataset, x=learned.x, y=learned.y)
         _test_everything(param)
         try:

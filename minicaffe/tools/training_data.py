@@ -20,6 +20,7 @@ from .input_shapes import sample_shapes, stored_size
 from .train_options import TrainOptions
 
 _log = logging.getLogger("minicaffe.train")
+FEW = 50  # samples, of which each counts for two percentage points of an accuracy
 
 
 def open_samples(options: TrainOptions, name: str, net: NetParameter) -> Dataset | None:
@@ -44,6 +45,7 @@ def open_samples(options: TrainOptions, name: str, net: NetParameter) -> Dataset
     _log.info("%s: %d samples to train on, %d to test, %d classes, of shape %s", dataset.name,
               len(dataset.x), len(dataset.test_x), classes_of(dataset),
               " x ".join(map(str, dataset.x.shape[1:])))
+    warn_of_few(len(dataset.test_x), "test")
     return dataset
 
 
@@ -79,6 +81,14 @@ def _picture_size(layer: LayerParameter, wanted: tuple[int, ...] | None
     if crop and not layer.transform_param.pad:  # room to cut it out of: 256 for 224, as is usual
         return channels, crop * 8 // 7, crop * 8 // 7
     return shape if len(shape) == 3 else None
+
+
+def warn_of_few(samples: int, part: str) -> None:
+    """Warn where a part of so many samples is too small for an accuracy to tell much."""
+    if samples < FEW:
+        _log.warning("the %s part has %d sample%s: each counts for %.3g percentage points of the "
+                     "accuracy, so it tells little", part, samples, "s" * (samples != 1),
+                     100 / max(1, samples))
 
 
 def classes_of(dataset: Dataset) -> int:

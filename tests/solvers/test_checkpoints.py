@@ -161,6 +161,14 @@ def test_patience_counts_tests_without_a_gain(solver):
     assert written(made) == [40, 70]
 
 
+@pytest.mark.parametrize("monitor", ["accuracy", "nll"])
+def test_a_tie_is_no_gain(solver, monitor):
+    made = solver([0.5] * 9, 85)
+    checkpoints = Checkpoints(made, monitor, patience=3, keep_last=1)
+    made.solve()
+    assert checkpoints.out_of_patience and made.iter == 40 and checkpoints.best[0] == 10
+
+
 def test_hdf5_snapshots_are_kept_alike(solver):
     pytest.importorskip("h5py")
     made = solver([0, 0.5, 0.8, 0.6], 35, snapshot=5, snapshot_format=SolverParameter.HDF5)

@@ -2,12 +2,8 @@
 
 import errno
 import os
-import random
 import resource
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy
@@ -20,7 +16,6 @@ from minicaffe.solvers import Checkpoints, Solver
 
 from .common import digits_solver, equal_bits, weights
 
-ROOT = Path(__file__).parent.parent.parent
 HDF5 = SolverParameter.HDF5
 
 SMALL = """
@@ -298,40 +293,3 @@ def test_no_last_snapshot_is_written_of_a_loss_that_is_no_number(tmp_path):
     with pytest.raises(TrainingError, match="expected a finite loss, got nan"):
         solver.solve()
     assert list(tmp_path.iterdir()) == []
-
-
-TRAINING = """
-import sys
-sys.path.insert(0, {root!r})
-from pathlib import Path
-from tests.solvers.common import digits_solver
-folder = Path(sys.argv[1])
-solver = digits_solver(folder, snapshot=1, max_iter=400)
-states = sorted(folder.glob("*.solverstate"), key=lambda path: int(path.stem.split("_")[-1]))
-solver.test_nets.clear()
-solver.solve(states[-1] if states else None)
-"""
-
-
-def start(folder):
-    return subprocess.Popen([sys.executable, "-c", TRAINING.format(root=str(ROOT)), folder])
-
-
-def test_killed_at_ten_random_instants_it_ends_with_the_same_bits(tmp_path):
-    straight, killed = tmp_path / "straight", tmp_path / "killed"
-    straight.mkdir()
-    killed.mkdir()
-    assert start(straight).wait() == 0
-    rng = random.Random(0)
-    for _ in range(10):
-        enough = len(list(killed.glob("*.solverstate"))) + rng.randint(1, 8)
-        process = start(killed)
-        while len(list(killed.glob("*.solverstate"))) < enough:
-            assert process.poll() is None
-            time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.01))  # a snapshot takes about a millisecond
-        process.kill()
-        process.wait()
-    assert start(killed).wait() == 0
-    final = "snap_iter_400.caffemodel"
-    assert (killed / final).read_bytes() == (straight / final).read_bytes()

@@ -1,6 +1,7 @@
 """The training loop: what happens in which iteration, and what it says."""
 
 import json
+import logging
 import math
 import os
 import signal
@@ -358,3 +359,40 @@ def test_no_test_follows_an_interrupt(tmp_path):
     solver.solve()
     assert solver.iter == 4
     assert [event["event"] for event in events] == ["test", "snapshot"]
+
+
+def test_solve_tells_by_the_log_what_it_does(tmp_path, caplog):
+    solver = digits_solver(tmp_path, display=2, test_interval=3, test_iter=[1], max_iter=3)
+    with caplog.at_level(logging.INFO):
+        solver.solve()
+    began = [record.getMessage().split(" = ")[0].split(": ")[0] for record in caplog.records
+             if record.getMessage().startswith("Iteration")]
+    state = f"Iteration 3, snapshot {solver.last_snapshot}"
+    assert began == ["Iteration 0, testing net #0", "Iteration 0, loss", "Iteration 2, loss", state,
+                     "Iteration 3, testing net #0"]
+    assert all(record.name == "minicaffe" and record.levelno == logging.INFO
+               for record in caplog.records if record.getMessage().startswith("Iteration"))
+
+
+def test_each_listener_gets_an_event_of_its_own():
+    solver, heard = digits_solver(display=1), []
+    solver.listen(lambda event: event.update(more=1))
+    solver.listen(heard.append)
+    solver.step(1)
+    assert heard[0]["event"] == "train" and "more" not in heard[0]
+
+
+def test_a_second_interrupt_stops_at_once(tmp_path):
+    solver, reached = digits_solver(tmp_path, max_iter=50), []
+
+    def press():
+        if solver.iter == 3:
+            for press in ("first", "second"):
+                signal.raise_signal(signal.SIGINT)
+                reached.append(press)
+    solver.add_callback(press, lambda: None)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        solver.solve()
+    assert reached == ["first"] and solver.iter == 3 and list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGINT) is before

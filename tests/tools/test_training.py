@@ -287,3 +287,20 @@ def test_a_folder_that_can_only_be_read_is_no_place_for_logs_but_one_to_train_in
     assert train("--iterations", 2, "--snapshot-dir", tmp_path / "s")[0] == 0
     status, _, said = train("--iterations", 2, "--log", "log.jsonl")
     assert status == 2 and "--log: expected a file that can be written, got 'log.jsonl'" in said
+
+
+@pytest.mark.parametrize("share, told", [
+    (0.001, "the validation part has 1 sample: each counts for 100 percentage points of the "
+            "accuracy, so it tells little"),
+    (0.02, "the validation part has 29 samples: each counts for 3.45 percentage points"),
+    (0.04, "")])
+def test_a_part_of_few_samples_is_told(train, caplog, share, told):
+    train("--iterations", 2, "--validation", share)
+    assert told in caplog.text and ("so it tells little" in caplog.text) == bool(told)
+    assert "the test part has" not in caplog.text
+
+
+def test_a_test_part_of_few_samples_is_told(train, caplog):
+    np.savez("few.npz", x=np.zeros((40, 8, 8), "uint8"), y=np.arange(40) % 2)
+    train("--data", "few.npz", "--iterations", 2)
+    assert "the test part has 8 samples: each counts for 12.5 percentage points" in caplog.text
