@@ -121,7 +121,7 @@ def test_patience_ends_a_training_of_which_no_test_is_a_number(solver):
     (dict(monitor="acuracy"), "Checkpoints: monitor: expected an output of the test net: accuracy, "
      "nll, no_loss, penalty, got 'acuracy'. Hint: did you mean 'accuracy'?"),
     (dict(monitor="penalty"), "Checkpoints: monitor: expected an output of the test net: accuracy, "
-     "nll, no_loss, penalty, got 'penalty'. Hint: did you mean 'penalty[1]'?"),
+     "nll, no_loss, penalty, got 'penalty'. Hint: did you mean 'penalty[0]'?"),
     (dict(keep_last=0), "Checkpoints: keep_last: expected 1 or more, or None, got 0."),
     (dict(monitor="nll", patience=0), "Checkpoints: patience: expected 1 or more, or None, got 0."),
     (dict(patience=3), "Checkpoints: patience: expected a monitor that it waits for, got none.")])
