@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from weakref import WeakSet
 
 import numpy
 
+from .allocation import does_not_fit
 from .errors import KeepError, ShapeError
+
+MOST_AXES = 32  # as in Caffe
 
 
 class Moves:
@@ -143,12 +146,23 @@ class Blob:
         return self.diff, adds
 
     def _array(self, part: str):
-        flat = self._memory[part].on_device(self.count)
+        flat = self._flat(self._memory[part].on_device)
         known = self._views.get(part)
         if known is None or known[0] is not flat:
             known = flat, flat[:self.count].reshape(self.shape)
             self._views[part] = known
         return known[1]
+
+    def _flat(self, memory: Callable):
+        """What ``on_device`` or ``on_host`` of a Memory gives.
+
+        Errors: ShapeError where the blob does not fit into memory.
+        """
+        try:
+            return memory(self.count)
+        except (MemoryError, ValueError, OverflowError) as error:
+            dtype = self._memory["data"].dtype
+            raise does_not_fit(f"blob '{self.name}'", self.shape, dtype) from error
 
     @property
     def kind(self) -> tuple:
@@ -166,7 +180,7 @@ class Blob:
     def reshape(self, *shape: int) -> None:
         """Take another shape; memory grows when needed and never shrinks.
 
-        Errors: ShapeError for an axis that is negative or no integer.
+        Errors: ShapeError for an axis that is negative or no integer, or more than MOST_AXES.
         """
         if len(shape) == 1 and isinstance(shape[0], tuple | list):
             shape = tuple(shape[0])
@@ -175,6 +189,8 @@ class Blob:
             return
         if any(int(s) != s or s < 0 for s in shape):
             raise ShapeError(f"blob '{self.name}'", "axes of 0 or more", shape)
+        if len(shape) > MOST_AXES:
+            raise ShapeError(f"blob '{self.name}'", f"at most {MOST_AXES} axes", len(shape))
         self.shape = tuple(int(s) for s in shape)
         self.count = math.prod(self.shape)
         self._views.clear()
@@ -241,7 +257,7 @@ class HostView:
 
     def _array(self, part: str) -> numpy.ndarray:
         blob = self._blob
-        return blob.memory(part).on_host(blob.count)[:blob.count].reshape(blob.shape)
+        return blob._flat(blob.memory(part).on_host)[:blob.count].reshape(blob.shape)
 
     @property
     def host(self) -> HostView:

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy
 from numpy.random import Generator
 
+from .allocation import does_not_fit
 from .errors import MinicaffeError, ParameterError, ShapeError, expect_known
 from .proto import FillerParameter, NetParameter
 
@@ -49,10 +50,16 @@ def fill(param, shape: tuple[int, ...], rng: Generator, where: str,
     if param.sparse != -1 and param.type != "gaussian":
         raise ParameterError(f"{where}: filler '{param.type}'", "no 'sparse': gaussian only",
                              param.sparse)
+    if out is None:
+        try:
+            out = numpy.empty(shape)
+        except (MemoryError, ValueError, OverflowError) as error:
+            raise does_not_fit(where, shape, float) from error
     try:
-        out = numpy.empty(shape) if out is None else out
         _fillers[param.type](param, out, rng, where)
         return out
+    except MemoryError as error:
+        raise does_not_fit(where, shape, float) from error
     except (ValueError, OverflowError) as error:
         if isinstance(error, MinicaffeError):
             raise

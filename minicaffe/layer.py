@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy
 
-from . import fillers, randomness
+from . import allocation, fillers, randomness
 from .backend import get_backend
 from .blob import Blob, Moves
 from .errors import NetError, ShapeError, WeightsError
@@ -192,7 +192,8 @@ class Layer:
 
     def buffer(self, shape: Sequence[int], dtype=None):
         """An array of the layer's own on its device, for what forward leaves for backward."""
-        return self.backend.zeros(tuple(shape), self.dtype if dtype is None else dtype)
+        return allocation.zeros(self.backend, shape, self.dtype if dtype is None else dtype,
+                                f"{self.where}: a buffer")
 
     def uses_random(self):
         """Called in setup: returns the array that holds each pass's key for backend.uniform."""

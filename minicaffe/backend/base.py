@@ -121,7 +121,7 @@ class Backend:
         result = x
         for axis in axes:
             total = result + 0
-            for step in range(1, size // 2 + 1):
+            for step in range(1, min(size // 2, x.shape[axis] - 1) + 1):
                 ahead = (slice(None),) * axis + (slice(step, None),)
                 behind = (slice(None),) * axis + (slice(None, -step),)
                 total[behind] += result[ahead]
@@ -154,7 +154,7 @@ class Backend:
 
     def softmax(self, x, y) -> None:
         """``y[:, c] = exp(x[:, c]) / sum over k of exp(x[:, k])``; x, y: (outer, C, inner)."""
-        self.xp.subtract(x, x.max(axis=1, keepdims=True), out=y)
+        self.xp.subtract(x, x.max(axis=1, keepdims=True, initial=-self.xp.inf), out=y)
         self.xp.exp(y, out=y)
         y /= y.sum(axis=1, keepdims=True)
 

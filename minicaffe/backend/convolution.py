@@ -15,52 +15,26 @@ The six lines that matter, image by image and group by group::
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import product
 
 from ..window import Window
+from .taps import taps
 
 
-def taps(window: Window, output: tuple[int, ...]) -> Iterator[tuple]:
-    """For each position in the kernel the slices of the padded input that it meets, in order."""
-    axes = range(len(output))
-    for tap in product(*(range(k) for k in window.kernel)):
-        start = [tap[a] * window.dilation[a] for a in axes]
-        yield tuple(slice(start[a], start[a] + (output[a] - 1) * window.stride[a] + 1,
-                          window.stride[a]) for a in axes)
-
-
-def padded(xp, x, window: Window):
-    """x (..., *spatial) inside a border of zeros."""
-    if not any(window.pad):
-        return x
-    spatial = x.shape[x.ndim - len(window.pad):]
-    lead = x.shape[:x.ndim - len(window.pad)]
-    out = xp.zeros(lead + tuple(s + 2 * p for s, p in zip(spatial, window.pad)), x.dtype)
-    out[_inside(spatial, window)] = x
-    return out
-
-
-def _inside(spatial, window: Window) -> tuple:
-    return (..., *(slice(p, p + s) for s, p in zip(spatial, window.pad)))
-
-
-def im2col(xp, x, window: Window, output: tuple[int, ...], col) -> None:
+def im2col(x, window: Window, output: tuple[int, ...], col) -> None:
     """x (C, *spatial) -> col (C * k, pixels), row (c, tap), column the output pixel."""
-    image = padded(xp, x, window)
-    rows = col.reshape(x.shape[0], -1, *output)
-    for k, where in enumerate(taps(window, output)):
-        rows[:, k] = image[(slice(None), *where)]
+    rows = col.reshape(x.shape[0], math.prod(window.kernel), *output)
+    if any(window.pad):
+        col[...] = 0
+    for tap in taps(window, x.shape[1:], output):
+        rows[:, tap.index][tap.outputs] = x[tap.inputs]
 
 
-def col2im(xp, col, window: Window, output: tuple[int, ...], dx) -> None:
+def col2im(col, window: Window, output: tuple[int, ...], dx) -> None:
     """The transpose of im2col: dx (C, *spatial) = the sum of the columns' copies of each pixel."""
-    spatial = dx.shape[1:]
-    image = xp.zeros((dx.shape[0], *(s + 2 * p for s, p in zip(spatial, window.pad))), dx.dtype)
-    rows = col.reshape(dx.shape[0], -1, *output)
-    for k, where in enumerate(taps(window, output)):
-        image[(slice(None), *where)] += rows[:, k]
-    dx[...] = image[_inside(spatial, window)]
+    rows = col.reshape(dx.shape[0], math.prod(window.kernel), *output)
+    dx[...] = 0
+    for tap in taps(window, dx.shape[1:], output):
+        dx[tap.inputs] += rows[:, tap.index][tap.outputs]
 
 
 def forward(backend, x, w, b, y, window: Window, group: int, columns=None) -> None:
@@ -75,9 +49,9 @@ def forward(backend, x, w, b, y, window: Window, group: int, columns=None) -> No
                 taken = w[0].size
                 col = columns[n, g * taken:(g + 1) * taken]
             cols = _columns(backend, x[n, g * C:(g + 1) * C], window, output, col)
-            backend.matmul(w[rows].reshape(O, -1), cols, y[n, rows].reshape(O, pixels))
+            backend.matmul(w[rows].reshape(O, w[0].size), cols, y[n, rows].reshape(O, pixels))
         if b is not None:
-            y[n] += b.reshape(-1, *(1,) * len(output))
+            y[n] += b.reshape(len(b), *(1,) * len(output))
 
 
 def backward_weight(backend, x, dy, dw, db, window: Window, group: int, columns=None) -> None:
@@ -95,7 +69,7 @@ def backward_weight(backend, x, dy, dw, db, window: Window, group: int, columns=
                 else:
                     cols = _columns(backend, x[n, g * C:(g + 1) * C], window, output, col)
                 backend.matmul(dy[n, rows].reshape(O, pixels), cols.T,
-                               dw[rows].reshape(O, -1), accumulate=True)
+                               dw[rows].reshape(O, dw[0].size), accumulate=True)
     _add_pixels(dy, db)
 
 
@@ -114,23 +88,26 @@ def backward_data(backend, dy, w, dx, window: Window, group: int) -> None:
         for g in range(group):
             rows, image = slice(g * O, (g + 1) * O), dx[n, g * C:(g + 1) * C]
             dcol = image.reshape(C, pixels) if window.is_pointwise else col
-            backend.matmul(w[rows].reshape(O, -1).T, dy[n, rows].reshape(O, pixels), dcol)
+            backend.matmul(w[rows].reshape(O, w[0].size).T, dy[n, rows].reshape(O, pixels), dcol)
             if not window.is_pointwise:
-                col2im(backend.xp, dcol, window, output, image)
+                col2im(dcol, window, output, image)
 
 
 def _column_matrix(backend, x, w, window: Window, pixels: int):
     """Room for one column matrix; a pointwise window needs none."""
     if window.is_pointwise:
         return None
-    return backend.xp.empty((w[0].size, pixels), x.dtype)
+    try:
+        return backend.xp.empty((w[0].size, pixels), x.dtype)
+    except ValueError as error:  # NumPy's, for more than addresses can tell
+        raise MemoryError(str(error)) from error
 
 
 def _columns(backend, x, window: Window, output, col):
     """The columns of one image; a pointwise window's are the image itself."""
     if window.is_pointwise:
-        return x.reshape(x.shape[0], -1)
-    im2col(backend.xp, x, window, output, col)
+        return x.reshape(x.shape[0], math.prod(x.shape[1:]))
+    im2col(x, window, output, col)
     return col
 
 
@@ -139,36 +116,38 @@ def _columns(backend, x, window: Window, output, col):
 
 def direct_forward(backend, x, w, b, y, window: Window, group: int) -> None:
     """``y[n, o, p] = b[o] + sum over c, tap of w[o, c, tap] * x[n, c, p * stride + tap]``."""
-    xp, output = backend.xp, y.shape[2:]
-    image = _grouped(padded(xp, x, window), group, 1)
-    kernel, result = _taps_last(w, group), _grouped(y, group, 1)
-    result[...] = 0 if b is None else b.reshape(group, -1, *(1,) * len(output))
-    for k, where in enumerate(taps(window, output)):
-        result += xp.einsum("goc,ngc...->ngo...", kernel[..., k], image[(..., *where)])
+    xp, spatial, output = backend.xp, x.shape[2:], y.shape[2:]
+    image, kernel, result = _grouped(x, group, 1), _taps_last(w, group), _grouped(y, group, 1)
+    result[...] = 0 if b is None else b.reshape(
+        group, len(b) // group, *(1,) * len(output))
+    for tap in taps(window, spatial, output):
+        result[tap.outputs] += xp.einsum("goc,ngc...->ngo...", kernel[..., tap.index],
+                                         image[tap.inputs])
 
 
 def direct_backward_weight(backend, x, dy, dw, db, window: Window, group: int) -> None:
     """``dw[o, c, tap] += sum over n, p of dy[n, o, p] * x[n, c, p * stride + tap]``."""
-    xp, output = backend.xp, dy.shape[2:]
-    image, grad = _grouped(padded(xp, x, window), group, 1), _grouped(dy, group, 1)
+    xp, spatial, output = backend.xp, x.shape[2:], dy.shape[2:]
+    image, grad = _grouped(x, group, 1), _grouped(dy, group, 1)
     if dw is not None:
         kernel = _taps_last(dw, group)
-        for k, where in enumerate(taps(window, output)):
-            seen = image[(..., *where)]
-            N, G, O, C = grad.shape[0], group, grad.shape[2], seen.shape[2]
-            kernel[..., k] += xp.einsum("ngop,ngcp->goc", grad.reshape(N, G, O, -1),
-                                        seen.reshape(N, G, C, -1))
+        for tap in taps(window, spatial, output):
+            seen, met = image[tap.inputs], grad[tap.outputs]
+            pixels = math.prod(seen.shape[3:])
+            kernel[..., tap.index] += xp.einsum("ngop,ngcp->goc",
+                                                met.reshape(*met.shape[:3], pixels),
+                                                seen.reshape(*seen.shape[:3], pixels))
     _add_pixels(dy, db)
 
 
 def direct_backward_data(backend, dy, w, dx, window: Window, group: int) -> None:
     """``dx[n, c, p * stride + tap] += sum over o of w[o, c, tap] * dy[n, o, p]``."""
-    xp, output, spatial = backend.xp, dy.shape[2:], dx.shape[2:]
-    full = xp.zeros(dx.shape[:2] + tuple(s + 2 * p for s, p in zip(spatial, window.pad)), dx.dtype)
-    image, grad, kernel = _grouped(full, group, 1), _grouped(dy, group, 1), _taps_last(w, group)
-    for k, where in enumerate(taps(window, output)):
-        image[(..., *where)] += xp.einsum("goc,ngo...->ngc...", kernel[..., k], grad)
-    dx[...] = full[_inside(spatial, window)]
+    xp, spatial, output = backend.xp, dx.shape[2:], dy.shape[2:]
+    image, grad, kernel = _grouped(dx, group, 1), _grouped(dy, group, 1), _taps_last(w, group)
+    dx[...] = 0
+    for tap in taps(window, spatial, output):
+        image[tap.inputs] += xp.einsum("goc,ngo...->ngc...", kernel[..., tap.index],
+                                       grad[tap.outputs])
 
 
 def _grouped(array, group: int, axis: int):
@@ -179,4 +158,4 @@ def _grouped(array, group: int, axis: int):
 
 def _taps_last(w, group: int):
     """View weights (O, C, *kernel) as (group, O / group, C, taps)."""
-    return w.reshape(group, w.shape[0] // group, w.shape[1], -1)
+    return w.reshape(group, w.shape[0] // group, w.shape[1], math.prod(w.shape[2:]))

@@ -89,7 +89,7 @@ class Convolution(Layer):
 
     def _images(self, array):
         """View an array as (N, channels, *spatial)."""
-        return array.reshape(-1, *array.shape[self.channel:])
+        return array.reshape(math.prod(array.shape[:self.channel]), *array.shape[self.channel:])
 
     def _kept(self, i: int) -> dict:
         return {"columns": self.columns[i]} if self.keep_columns else {}

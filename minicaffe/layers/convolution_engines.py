@@ -7,8 +7,12 @@ Shapes: x (N, C, *spatial), w (O, C / group, *kernel), b (O,) or None, y (N, O, 
 
 from __future__ import annotations
 
+import math
+
 from ..elementwise import leaky
 from ..window import Window
+
+MOST_ZEROS = 1 << 16  # in a channel
 
 
 class Chosen:
@@ -77,6 +81,7 @@ class Transposed(Chosen):
     ``dx[a] = sum over i of w[i] * dy[a - i]``: dy, in a border of kernel - 1 zeros, correlated
     with w rotated by 180 degrees.  A stride s left out s - 1 of s output pixels: zeros inserted
     into dy bring it back to stride 1.  Several filters: their sum.
+    Where a dilation would ask for MOST_ZEROS around few pixels, dx is computed as by the rule.
     Likewise ``dw[i] = sum over p of dy[p] * x[p * s + i]`` is x cross-correlated with dy.
     """
 
@@ -84,9 +89,11 @@ class Transposed(Chosen):
 
     def backward_data(self, dy, w, dx):
         xp, window, group = self.backend.xp, self.window, self.group
-        spread = xp.zeros(dy.shape[:2] + tuple(
-            size + d * (k - 1)
-            for size, d, k in zip(dx.shape[2:], window.dilation, window.kernel)), dy.dtype)
+        room = tuple(size + d * (k - 1) for size, d, k in zip(
+            dx.shape[2:], window.dilation, window.kernel))
+        if math.prod(room) > MOST_ZEROS + 16 * dx[0, 0].size:
+            return super().backward_data(dy, w, dx)
+        spread = xp.zeros(dy.shape[:2] + room, dy.dtype)
         from_dy, into = self._spread_positions(dy.shape[2:], spread.shape[2:])
         spread[(..., *into)] = dy[(..., *from_dy)]
         ones, zeros = (1,) * len(window.kernel), (0,) * len(window.kernel)
@@ -121,9 +128,8 @@ class Transposed(Chosen):
         C, O = x.shape[1] // self.group, dy.shape[1] // self.group
         # dy as filters at distances of the stride: the same as dy with zeros inserted
         across = Window(dy.shape[2:], window.dilation, window.pad, window.stride)
-        size = across.output_shape(x.shape[2:], "Transposed")
-        met = xp.zeros((C, O, *size), x.dtype)
-        kernel = tuple(slice(k) for k in window.kernel)  # a stride may leave room for more taps
+        size = x.shape[2:] if across.is_pointwise else window.kernel  # it may see more than taps
+        met, kernel = xp.zeros((C, O, *size), x.dtype), tuple(slice(k) for k in window.kernel)
         for g in range(self.group):
             images = xp.ascontiguousarray(x[:, g * C:(g + 1) * C].swapaxes(0, 1))
             filters = xp.ascontiguousarray(dy[:, g * O:(g + 1) * O].swapaxes(0, 1))

@@ -51,8 +51,9 @@ class InnerProduct(Layer):
         return top[0].count * self.inputs
 
     def _matrices(self, x, y):
-        """x as (M, K), y as (M, O), and the weights as (O, K)."""
-        return x.reshape(-1, self.inputs), y.reshape(-1, self.outputs)
+        """x as (M, K) and y as (M, O)."""
+        samples = math.prod(x.shape[:self.first])
+        return x.reshape(samples, self.inputs), y.reshape(samples, self.outputs)
 
     def forward(self, bottom, top):
         x, y = self._matrices(bottom[0].data, top[0].data)
@@ -73,5 +74,5 @@ class InnerProduct(Layer):
         if self.bias is not None and self.param_propagate_down[1]:
             self.bias.diff[...] += dy.sum(axis=0)
         if propagate_down[0]:
-            dx, _ = self._matrices(bottom[0].diff, dy)
+            dx, _ = self._matrices(bottom[0].diff, top[0].diff)
             self.backend.matmul(dy, w.T if self.transposed else w, dx)

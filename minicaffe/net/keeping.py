@@ -6,6 +6,7 @@ import itertools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 
+from .. import allocation
 from ..blob import Blob, HostView, Memory, NotKept
 from ..errors import KeepError, ParameterError, expect_known
 from .graph import Graph
@@ -126,7 +127,8 @@ def share_memory(graph: Graph, plan: Plan, kept: frozenset[str]) -> dict[str, fr
     movable = sharing(graph, kept, lifetimes(graph, plan))
     offsets, total = first_fit(movable.values())
     if movable:
-        arena = graph.backend.zeros((total,), graph.dtype)
+        arena = allocation.zeros(graph.backend, (total,), graph.dtype,
+                                 f"net '{graph.name}': the memory that blobs share")
         places = {life: arena[offset:offset + life.size] for life, offset in offsets.items()}
         for memory, life in movable.items():
             memory.place(places[life])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..allocation import WorkingMemory
 from ..errors import NetError
 from ..layer import Layer
 from .graph import Graph
@@ -24,6 +25,7 @@ class Step:
         self.backward_needed = graph.layer_needs_backward[index]
         self.only_primitives = not self.layer.reshapes_always and (
             self.layer.only_primitives or type(self.layer).forward is Layer.forward)
+        self._memory = WorkingMemory(self.layer.where, self.bottom)
         self._shapes: list[tuple[int, ...]] | None = None
         self._is_dead_end = bool(self.top) and any(self.propagate_down) and (
             type(self.layer).backward is Layer.backward)
@@ -39,7 +41,8 @@ class Step:
         if self._shapes != [blob.shape for blob in blobs] or self.layer.reshapes_always:
             counts = [blob.count for blob, _ in self._losses]
             self._shapes = None  # should the layer refuse
-            self.layer.reshape(self.bottom, self.top)
+            with self._memory:
+                self.layer.reshape(self.bottom, self.top)
             self._shapes = [blob.shape for blob in blobs]
             for (blob, weight), count in zip(self._losses, counts):
                 if blob.count != count:
@@ -48,7 +51,8 @@ class Step:
     def forward(self) -> None:
         """Run the layer."""
         self.reshape()
-        self.layer.forward(self.bottom, self.top)
+        with self._memory:
+            self.layer.forward(self.bottom, self.top)
 
     def backward(self) -> None:
         """Run the layer's backward.  Errors: NetError for one that has none and would need it."""
@@ -56,4 +60,5 @@ class Step:
             if self._is_dead_end:
                 raise NetError(self.layer.where, "a backward method, as its bottoms' gradients are "
                                "asked for", "none", "propagate_down: false stops them here.")
-            self.layer.backward(self.top, self.propagate_down, self.bottom)
+            with self._memory:
+                self.layer.backward(self.top, self.propagate_down, self.bottom)

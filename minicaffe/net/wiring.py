@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 
+from ..allocation import WorkingMemory
 from ..blob import Blob, Memory
 from ..errors import NetError, WeightsError
 from ..layer import TRAIN, Layer, check_blobs, check_counts, make_layer
@@ -47,9 +48,10 @@ def build(param: NetParameter, phase: int, backend, dtype, seed: int) -> Graph:
         graph.bottoms.append([graph.blobs[name] for name in layer_param.bottom])
         graph.bottom_needs_backward.append(_wanted(layer, needs_gradient))
         graph.tops.append(_tops(graph, layer, contents))
-        layer.setup(graph.bottoms_of(index), graph.tops_of(index))
-        check_blobs(layer)
-        layer.reshape(graph.bottoms_of(index), graph.tops_of(index))
+        with WorkingMemory(layer.where, graph.bottoms_of(index)):
+            layer.setup(graph.bottoms_of(index), graph.tops_of(index))
+            check_blobs(layer)
+            layer.reshape(graph.bottoms_of(index), graph.tops_of(index))
         learns = _parameters(graph, layer, owners)
         need = (learns or any(graph.bottom_needs_backward[-1]) or param.force_backward
                 or any(needs_gradient[name] for name in layer_param.bottom))

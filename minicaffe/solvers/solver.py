@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from os import PathLike, fspath
 
-from .. import randomness
+from .. import allocation, randomness
 from ..data.feeding import Feeder
 from ..data.transform import Transform
 from ..errors import ParameterError, TrainingError
@@ -66,7 +66,8 @@ class Solver(metaclass=OfType):
         self.notes: dict[str, object] = {}
         self.stop_requested = False
         self._solving = False
-        self.history = [[self.net.backend.zeros(p.blob.shape, self.net.dtype)
+        self.history = [[allocation.zeros(self.net.backend, p.blob.shape, self.net.dtype,
+                                          f"solver: the history of blob '{p.blob.name}'")
                          for _ in range(self.history_per_parameter)] for p in self.net.learnable]
         self._losses: deque = deque(maxlen=max(1, self.param.average_loss))
         self._callbacks: list[tuple[Callable, Callable]] = []

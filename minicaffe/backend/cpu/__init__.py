@@ -39,6 +39,7 @@ from .runtime.parallel import prevent_recording
 from .runtime.recording import Recording
 from .runtime.threads import get_num_threads, lock, set_num_threads, threads_for
 from .runtime.workspace import Workspace, zeros
+from .window_rule import is_compact
 
 __all__ = ["CpuBackend", "get_num_threads", "set_num_threads"]
 
@@ -150,7 +151,8 @@ class CpuBackend(_Reference):
 
     def conv_forward(self, x, w, b, y, window: Window, group: int, slope: float | None = None,
                      columns=None, algorithm: str | None = None) -> None:
-        if columns is not None or not _plain(x, w, b, y):
+        if (columns is not None or not _plain(x, w, b, y)
+                or not is_compact(window, x.shape[2:], y.shape[2:])):
             return super().conv_forward(x, w, b, y, window, group, slope, columns, algorithm)
         chosen = choose(x.shape, w.shape, window, group, algorithm).forward
         with lock:
@@ -159,7 +161,8 @@ class CpuBackend(_Reference):
 
     def conv_backward_weight(self, x, dy, dw, db, window: Window, group: int, columns=None,
                              algorithm: str | None = None) -> None:
-        if columns is not None or dw is None or not _plain(x, dy, dw, db):
+        if (columns is not None or dw is None or not _plain(x, dy, dw, db)
+                or not is_compact(window, x.shape[2:], dy.shape[2:])):
             return super().conv_backward_weight(x, dy, dw, db, window, group, columns, algorithm)
         chosen = choose(x.shape, dw.shape, window, group, algorithm).weight
         with lock:
@@ -168,7 +171,7 @@ class CpuBackend(_Reference):
 
     def conv_backward_data(self, dy, w, dx, window: Window, group: int,
                            algorithm: str | None = None) -> None:
-        if not _plain(dy, w, dx):
+        if not (_plain(dy, w, dx) and is_compact(window, dx.shape[2:], dy.shape[2:])):
             return super().conv_backward_data(dy, w, dx, window, group, algorithm)
         chosen = choose(dx.shape, w.shape, window, group, algorithm).data
         with lock:
@@ -177,7 +180,10 @@ class CpuBackend(_Reference):
 
     def conv_algorithms(self, x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window,
                         group: int, algorithm: str | None = None) -> tuple[str, str, str]:
-        return choose(tuple(x_shape), tuple(w_shape), window, group, algorithm).names
+        x_shape, w_shape = tuple(x_shape), tuple(w_shape)
+        if not is_compact(window, x_shape[2:], window.output_shape(x_shape[2:], "convolution")):
+            return super().conv_algorithms(x_shape, w_shape, window, group, algorithm)
+        return choose(x_shape, w_shape, window, group, algorithm).names
 
     def direct_forward(self, x, w, b, y, window: Window, group: int) -> None:
         if x.ndim != 4 or not _plain(x, w, b, y):
@@ -206,7 +212,7 @@ class CpuBackend(_Reference):
     # -------------------------------------------------------------------------------- pooling
 
     def max_pool_forward(self, x, y, mask, window: Window) -> None:
-        if not (_plain(x, y) and _is_mask(mask) and _adjacent(window)):
+        if not (_plain(x, y) and _is_mask(mask) and _is_pooled(window, x, y)):
             return super().max_pool_forward(x, y, mask, window)
         with lock:
             pooling.max_forward(threads_for(x.size), x, y, mask, window)
@@ -218,13 +224,13 @@ class CpuBackend(_Reference):
             pooling.max_backward(threads_for(dx.size), dy, mask, dx)
 
     def average_pool_forward(self, x, y, window: Window) -> None:
-        if not (_plain(x, y) and _adjacent(window)):
+        if not (_plain(x, y) and _is_pooled(window, x, y)):
             return super().average_pool_forward(x, y, window)
         with lock:
             pooling.average_forward(threads_for(x.size), x, y, window)
 
     def average_pool_backward(self, dy, dx, window: Window) -> None:
-        if not (_plain(dy, dx) and _adjacent(window)):
+        if not (_plain(dy, dx) and _is_pooled(window, dx, dy)):
             return super().average_pool_backward(dy, dx, window)
         with lock:
             pooling.average_backward(threads_for(dx.size), dy, dx, window)
@@ -243,5 +249,7 @@ def _is_mask(array) -> bool:
     return array.dtype == numpy.int32 and array.flags.c_contiguous and array.flags.aligned
 
 
-def _adjacent(window: Window) -> bool:
-    return all(step == 1 for step in window.dilation)
+def _is_pooled(window: Window, x, y) -> bool:
+    """Whether compiled code pools by such a window."""
+    return (all(step == 1 for step in window.dilation)
+            and is_compact(window, x.shape[2:], y.shape[2:]))

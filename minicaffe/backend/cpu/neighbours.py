@@ -88,7 +88,8 @@ def _within(part, parts, x, out, width, size, place, scratch):
 
 def along(threads: int, x, out, size: int, axis: int) -> None:
     """The sum over a window of ``size`` along one axis."""
-    steps = tuple(range(-(size // 2), size // 2 + 1))
+    reach = min(size // 2, x.shape[axis] - 1)
+    steps = tuple(range(-reach, reach + 1))
     _along(threads, x.reshape(-1), out.reshape(-1), x.shape[axis], math.prod(x.shape[axis + 1:]),
            steps)
 

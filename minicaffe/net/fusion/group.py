@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...allocation import WorkingMemory
 from ..step import Step
 
 
@@ -28,6 +29,7 @@ class Group:
         self.only_primitives = all(step.only_primitives for step in steps)
         self.backend = steps[0].layer.backend
         self.bottom, self.top = steps[0].bottom, steps[0].top
+        self._memory = WorkingMemory(steps[0].layer.where, self.bottom)
 
     @classmethod
     def takes(cls, steps: Sequence[Step]) -> bool:
@@ -43,12 +45,14 @@ class Group:
         for step in self.steps:
             step.reshape()
         self.folded = True
-        self.run_forward()
+        with self._memory:
+            self.run_forward()
 
     def backward(self) -> None:
         """Run all layers backward; as one only after such a forward pass."""
         if self.folded and self.steps[-1].backward_needed:
-            self.run_backward()
+            with self._memory:
+                self.run_backward()
         else:
             self.run_layers_backward()
 
