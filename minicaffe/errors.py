@@ -9,18 +9,24 @@ import os
 from collections.abc import Iterable
 
 _LONGEST = 100  # letters of a name that is looked for among others
+_PARTS_OF_WORDS = "\u00a0\u3000\u200c\u200d"  # blanks and joiners of some scripts
 _LONGEST_PART = 1000  # characters of each part of an error's text
 
 
 def in_line(text: object, longest: int = 100) -> str:
-    """A text from a file as part of one line: what is not printable escaped, its middle left out
-    where it is longer than ``longest`` characters."""
+    """A text from a file, a name or a path as part of one line, to be printed or written down.
+
+    What is not printable is escaped, a byte of a file's name that is no UTF-8 (``\\udcea`` in
+    Python) as ``\\xea``; its middle is left out where it is longer than ``longest`` characters.
+    """
     line = _shortened(str(text), longest)
     return line if line.isprintable() else "".join(map(_printable, line))
 
 
 def _printable(letter: str) -> str:
-    return letter if letter.isprintable() else ascii(letter)[1:-1]
+    if letter.isprintable() or letter in _PARTS_OF_WORDS:
+        return letter
+    return f"\\x{ord(letter) & 0xff:02x}" if "\udc80" <= letter <= "\udcff" else ascii(letter)[1:-1]
 
 
 def _shortened(text: str, longest: int) -> str:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import struct
-import tokenize
-import zipfile
-import zlib
-from pathlib import Path
 
 import numpy
 
-from ..errors import FileFormatError, MinicaffeError
+from ..errors import FileFormatError, in_line
 from .dataset import Dataset
-from .files import damaged, existing_path, reading
+from .files import check_unpacked, existing_path
 from .labels import checked_labels, with_test_part
+from .npz import Header, Npz
 
 TRAIN = (("x_train", "y_train"), ("train_images", "train_labels"), ("train_x", "train_y"),
          ("train_data", "train_labels"), ("x", "y"), ("X", "y"), ("images", "labels"),
@@ -22,8 +18,8 @@ TRAIN = (("x_train", "y_train"), ("train_images", "train_labels"), ("train_x", "
 TEST = (("x_test", "y_test"), ("test_images", "test_labels"), ("test_x", "test_y"),
         ("test_data", "test_labels"))
 CLASSES = 2**20
-_DAMAGE = (EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError, SyntaxError,
-           ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+NAMED = 2**16  # classes that can be named
+TIMES = 7  # how many times as large as the file its arrays may become, see ``check_unpacked``
 
 
 def open_arrays(path: str | os.PathLike, name: str | None = None) -> Dataset:
@@ -39,49 +35,69 @@ def open_arrays(path: str | os.PathLike, name: str | None = None) -> Dataset:
     has other names in it, and for arrays that do not fit each other.
     """
     path = existing_path(path)
-    name, where = name or path.stem, str(path)
-    found = _load(path)
-    x, y = _part(found, TRAIN, where)
-    classes = tuple(map(str, found.get("classes", numpy.array([])).ravel()))
-    if not any(set(names) <= set(found) for names in TEST):
-        half = set(found).intersection(name for names in TEST for name in names)
+    name, where, file = name or path.stem, str(path), Npz(path)
+    train, test = _pair(file, TRAIN), _pair(file, TEST)
+    if train is None:
+        known = {name for names in TRAIN + TEST for name in names}.intersection(file.names)
+        raise FileFormatError(where, "arrays named " + "; ".join(map(" and ".join, TRAIN)),
+                              ", ".join(sorted(known)) or "none of them")
+    if not test:
+        half = {name for names in TEST for name in names}.intersection(file.names)
         if half - {name for names in TRAIN for name in names}:
             raise FileFormatError(where, "test samples and test labels", ", ".join(sorted(half)))
+    headers = {name: file.header(name) for name in (*train, *(test or ()))}
+    _check_memory(file, headers, where, held_out=not test)
+    x, y = _part(file, headers, train, where)
+    classes = _classes(file, where)
+    if not test:
         return with_test_part(x, y, classes, name, where)
-    test_x, test_y = _part(found, TEST, where)
+    test_x, test_y = _part(file, headers, test, where)
     if test_x.shape[1:] != x.shape[1:]:
         raise FileFormatError(where, f"test samples of shape {x.shape[1:]} as to learn from",
                               test_x.shape[1:])
     return Dataset(x, y, test_x, test_y, classes, name)
 
 
-def _load(path: Path) -> dict[str, numpy.ndarray]:
-    """The arrays in the file under the names that a data set can have."""
-    wanted = {"classes", *(name for names in TRAIN + TEST for name in names)}
-    try:
-        with reading(path, "make it anew."), open(path, "rb") as file:
-            if file.read(2) != b"PK":  # as every zip begins
-                raise FileFormatError(str(path), "a .npz file", "something else, or an empty file")
-            file.seek(0)
-            with numpy.load(file, allow_pickle=False) as stored:
-                return {name: stored[name] for name in stored.files if name in wanted}
-    except MinicaffeError:
-        raise
-    except _DAMAGE as error:
-        if "allow_pickle" in str(error):
-            raise FileFormatError(str(path), "arrays of numbers", "Python objects, which could "
-                                  "run code when read") from None
-        raise damaged(path, error, "make it anew.") from error
+def _pair(file: Npz, pairs) -> tuple[str, str] | None:
+    """The first of these pairs of names that is in the file."""
+    return next((names for names in pairs if set(names) <= set(file.names)), None)
 
 
-def _part(found: dict[str, numpy.ndarray], pairs, where: str) -> tuple[numpy.ndarray, ...]:
-    """Samples and labels under the first pair of names that is there."""
-    names = next((names for names in pairs if set(names) <= set(found)), None)
-    if names is None:
-        known = "; ".join(" and ".join(names) for names in TRAIN)
-        raise FileFormatError(where, f"arrays named {known}", ", ".join(found) or "none of them")
-    x = _samples(found[names[0]], f"{where}: '{names[0]}'")
-    return x, _labels(found[names[1]], f"{where}: '{names[1]}'", len(x))
+def _check_memory(file: Npz, headers: dict[str, Header], where: str, held_out: bool) -> None:
+    """Errors: FileFormatError for arrays that take too much memory for so small a file.
+
+    Args:
+        headers: of the arrays of samples and of labels, in turns.
+        held_out: whether samples are copied once more, as some are made a test part.
+    """
+    total = 0
+    for place, header in enumerate(headers.values()):
+        plain = (header.dtype in (numpy.uint8, numpy.float32)
+                 and not (header.fortran or header.shape[3:]))
+        kept = 1 if header.dtype == numpy.uint8 else 4
+        more = 10 + header.dtype.itemsize if place % 2 else 0 if plain else kept
+        total += header.count * (header.dtype.itemsize + more + kept * held_out)
+    if sum(header.count * header.dtype.itemsize for header in headers.values()) > file.size:
+        check_unpacked(where, total, file.size, TIMES, "write it with numpy.savez, which packs "
+                       "nothing.")
+
+
+def _classes(file: Npz, where: str) -> tuple[str, ...]:
+    if "classes" not in file.names:
+        return ()
+    header = file.header("classes")
+    if header.count > NAMED:
+        raise FileFormatError(f"{where}: 'classes'", f"at most {NAMED} names", header.count)
+    check_unpacked(f"{where}: 'classes'", header.count * header.dtype.itemsize, file.size, 1,
+                   "give shorter names.")
+    return tuple(map(in_line, file.array("classes", header).ravel().tolist()))
+
+
+def _part(file: Npz, headers: dict[str, Header], names: tuple[str, str],
+          where: str) -> tuple[numpy.ndarray, numpy.ndarray]:
+    x = _samples(file.array(names[0], headers[names[0]]), f"{where}: '{names[0]}'")
+    y = file.array(names[1], headers[names[1]])
+    return x, _labels(y, f"{where}: '{names[1]}'", len(x))
 
 
 def _samples(x: numpy.ndarray, where: str) -> numpy.ndarray:

@@ -5,28 +5,27 @@ Source: A. Krizhevsky, Learning multiple layers of features from tiny images (20
 
 from __future__ import annotations
 
-import _codecs
-import gzip
-import io
 import os
-import pickle
-import tarfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy
 
-from ..errors import FileFormatError
+from ..errors import FileFormatError, in_line
 from ..proto.files import MissingFileError
+from .cifar_pickle import PickleError, read_pickle
 from .dataset import Dataset
-from .files import AGAIN, damaged, reading
+from .files import AGAIN, damaged, read_file
 from .labels import checked_labels
+from .tar import tar_files
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
 FOLDERS = ("cifar-10-batches-py", "cifar-10-batches-bin")
 PIXELS = 3 * 32 * 32
 BYTES = 2**28  # of one file; the true ones have 31 million
+META_BYTES = 2**16  # of the file that names the classes
+TIMES = 2  # how many times as large as packed an archive may be; the true ones are 1.1 times
 _TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 _BATCHES = (*_TRAIN, "test_batch")
 _META = ("batches.meta", "batches.meta.txt")
@@ -69,30 +68,13 @@ def load_cifar10(path: str | os.PathLike, name: str = "cifar10") -> Dataset:
 
 def _files(path: Path) -> Iterator[tuple[str, bytes]]:
     """(name, content) of each batch, and of the file that names the classes."""
-    wanted = {*_BATCHES, *(f"{batch}.bin" for batch in _BATCHES), *_META}
-    if path.is_dir():
-        for name in sorted(wanted):
-            file = path / name
-            if file.is_file():
-                with reading(file):
-                    _check_size(file, file.stat().st_size)
-                    data = file.read_bytes()
-                yield name, data
+    wanted = sorted([*_BATCHES, *(f"{batch}.bin" for batch in _BATCHES), *_META])
+    if not path.is_dir():
+        yield from tar_files(path, wanted, BYTES, TIMES)
         return
-    with (reading(path), gzip.open(path) as stream,
-          tarfile.open(fileobj=stream, mode="r|") as archive):
-        for member in archive:
-            name = PurePosixPath(member.name).name
-            if name in wanted and member.isfile():
-                _check_size(path / name, member.size)
-                yield name, archive.extractfile(member).read()
-        while stream.read(1 << 20):  # to the end, where gzip compares its check sum
-            pass
-
-
-def _check_size(where: Path, size: int) -> None:
-    if size > BYTES:
-        raise FileFormatError(str(where), f"{BYTES} bytes or less", size, AGAIN)
+    for name in wanted:
+        if (path / name).is_file():
+            yield name, read_file(path / name, BYTES)
 
 
 def _plain_batch(data: bytes, where: str) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -109,11 +91,11 @@ def _pickled_batch(data: bytes, where: str) -> tuple[numpy.ndarray, numpy.ndarra
     pixels, labels = batch.get(b"data"), batch.get(b"labels")
     if not isinstance(pixels, numpy.ndarray) or not isinstance(labels, list):
         raise FileFormatError(where, "an array 'data' and a list 'labels'",
-                              sorted(map(repr, batch)), "CIFAR-10 is read, no other set.")
+                              in_line(sorted(map(repr, batch))), "CIFAR-10 is read, no other set.")
     if pixels.dtype != numpy.uint8 or pixels.ndim != 2 or pixels.shape[1:] != (PIXELS,):
         raise FileFormatError(where, f"'data' of shape (N, {PIXELS}), uint8",
                               f"{pixels.shape}, {pixels.dtype}", AGAIN)
-    if not all(isinstance(label, int) for label in labels):
+    if not all(type(label) is int and abs(label) < 2**31 for label in labels):
         raise FileFormatError(where, "labels that are whole numbers", "others", AGAIN)
     return _blue_first(pixels), checked_labels(labels, where, 10, len(pixels))
 
@@ -123,28 +105,15 @@ def _blue_first(pixels: numpy.ndarray) -> numpy.ndarray:
 
 
 def _class_names(data: bytes, where: str, plain: bool) -> tuple[str, ...]:
+    if len(data) > META_BYTES:
+        raise FileFormatError(where, f"the names of ten classes in at most {META_BYTES} bytes",
+                              len(data), AGAIN)
     names = data.split() if plain else _unpickled(data, where).get(b"label_names")
     if not isinstance(names, list) or len(names) != 10:
         raise FileFormatError(where, "the names of ten classes",
                               len(names) if isinstance(names, list) else "none", AGAIN)
-    return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+    return tuple(in_line(name.decode("utf-8", "replace") if isinstance(name, bytes) else name)
                  for name in names)
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickles numbers, strings, lists, dicts and NumPy arrays, and nothing that runs code."""
-
-    _zeros = numpy.zeros(1, numpy.uint8)
-    _allowed = {("numpy", "ndarray"): numpy.ndarray, ("numpy", "dtype"): numpy.dtype,
-                ("_codecs", "encode"): _codecs.encode}
-    for _package in ("numpy.core", "numpy._core"):  # NumPy 1 and NumPy 2
-        _allowed[_package + ".multiarray", "_reconstruct"] = _zeros.__reduce__()[0]
-        _allowed[_package + ".numeric", "_frombuffer"] = _zeros.__reduce_ex__(5)[0]
-
-    def find_class(self, module: str, name: str):
-        if (module, name) not in self._allowed:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch needs")
-        return self._allowed[module, name]
 
 
 def _unpickled(data: bytes, where: str) -> dict:
@@ -153,8 +122,8 @@ def _unpickled(data: bytes, where: str) -> dict:
     Errors: FileFormatError for a damaged pickle, or one that would run code.
     """
     try:
-        content = _ArraysOnly(io.BytesIO(data), encoding="bytes").load()
-    except Exception as error:  # a broken pickle can lead anywhere
+        content = read_pickle(data)
+    except PickleError as error:
         raise damaged(where, error) from error
     if not isinstance(content, dict):
         raise FileFormatError(where, "a pickled dict", type(content).__name__, AGAIN)

@@ -10,40 +10,73 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-import zipfile
 from pathlib import Path, PurePosixPath
 
-from ..errors import FileFormatError
-from .files import reading
+from ..errors import FileFormatError, in_line
+from .files import read_file, reading
 from .image import SUFFIXES
+from .zips import ZipReader
 
 _log = logging.getLogger("minicaffe")
 
 TRAIN_PARTS = ("train", "training")  # in upper or lower case
 TEST_PARTS = ("test", "testing", "val", "valid", "validation")
 FILE_BYTES = 2**28  # of one picture's file
+NAME_LENGTH = 2**10  # of a picture and its folders
+DEPTH = 2**6  # of folders in folders
+LINKED_DEPTH = 2  # of those that a link leads to: a part, and its classes
 _SKIPPED = ("__MACOSX", "__pycache__")
 _LAYOUT = ("folders of pictures, one for each of two classes or more, or train/ and test/ with "
            "such folders")
 
 
 class Folder:
-    """The pictures in a folder and the folders in it, by their paths below it."""
+    """The pictures in a folder and the folders in it, by their paths below it.
+
+    A link may lead to a regular file, or to a folder, of which then LINKED_DEPTH levels count and
+    no links to other folders; one to a folder that this one lies in is passed over.
+    """
 
     def __init__(self, path: Path):
         self.path = path
         self.names: list[str] = []
         self.folders: list[str] = []
-        seen = set()
-        for here, folders, names in os.walk(path, onerror=_raise, followlinks=True):
-            place = Path(here).relative_to(path)
-            seen.add(os.path.realpath(here))  # a link to a folder above would lead round and round
-            folders[:] = [name for name in folders if not _is_skipped(name)
-                          and os.path.realpath(os.path.join(here, name)) not in seen]
-            self.folders += [(place / name).as_posix() for name in folders]
-            self.names += [(place / name).as_posix() for name in names
-                           if _is_picture(name) and _is_file(os.path.join(here, name))]
+        here = Path(os.path.realpath(path))
+        self._above = {str(here), *map(str, here.parents)}
+        todo = [("", False, DEPTH)]
+        while todo:
+            place, linked, levels = todo.pop()
+            todo += self._list(place, linked, levels)
+        self.names.sort()
+        self.folders.sort()
+
+    def _list(self, place: str, linked: bool, levels: int) -> list[tuple[str, bool, int]]:
+        """Add what is in a folder.
+
+        Args:
+            linked: whether it is reached by a link.  levels: how many more below it count.
+
+        Returns: the folders in it that are to be listed, as the arguments of a further call.
+        """
+        found = []
+        with reading(self.path / place), os.scandir(self.path / place) as entries:
+            for entry in entries:
+                name, link = place + entry.name, entry.is_symlink()
+                if not entry.is_dir():
+                    if _is_picture(name) and (link or entry.is_file()):  # no pipe
+                        self.names.append(name)
+                elif not (_is_skipped(entry.name) or link and (
+                        linked or os.path.realpath(entry.path) in self._above)):
+                    self._check_depth(name, levels or linked)
+                    self.folders.append(name)
+                    if levels:
+                        below = LINKED_DEPTH if link else levels
+                        found.append((f"{name}/", link or linked, below - 1))
+        return found
+
+    def _check_depth(self, name: str, enough) -> None:
+        if not enough:
+            raise _too_deep(self.where(name))
 
     def where(self, name: str) -> str:
         """What a file is called in messages."""
@@ -51,57 +84,57 @@ class Folder:
 
     def size(self, name: str) -> int:
         """The bytes of a file."""
-        path = self.where(name)
+        path = self.path / name
         with reading(path, "remove it."):
             return os.path.getsize(path)
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
-        path = self.where(name)
-        _check_bytes(path, self.size(name))
-        with reading(path, "remove it."), open(path, "rb") as file:
-            return file.read()
+        return read_file(f"{self.path}{os.sep}{name}", FILE_BYTES, "a picture's file", "remove it.")
 
 
 class Zip:
-    """The pictures in a zip, by their paths in it."""
+    """The pictures in a zip and the folders that anything lies in, by their paths in it."""
 
     def __init__(self, path: Path):
         self.path = path
-        with reading(path):
-            self.archive = zipfile.ZipFile(path)
-        self.lock = threading.Lock()
+        self._zip = ZipReader(path)
         self.names: list[str] = []
         folders = set()
-        for name in self.archive.namelist():
-            place = PurePosixPath(name)
-            if any(map(_is_skipped, place.parts)):
+        for name in self._zip.names:
+            parts = PurePosixPath(name).parts
+            if any(map(_is_skipped, parts)):
                 continue
+            if len(name) > NAME_LENGTH or len(parts) > DEPTH:
+                raise _too_deep(self.where(name))
             if name.endswith("/"):
-                folders.add(place.as_posix())
-            elif _is_picture(name):
-                self.names.append(name)
-            folders.update(parent.as_posix() for parent in place.parents)
-        self.folders = sorted(folders - {"."})
+                folders.add("/".join(parts))
+            else:
+                folders.add("/".join(parts[:-1]))
+                if _is_picture(name):
+                    self.names.append(name)
+        self.folders = sorted(folders - {""})
 
     def where(self, name: str) -> str:
         """What a file is called in messages."""
-        return f"{self.path}{os.sep}{name}"
+        return self._zip.where(name)
 
     def size(self, name: str) -> int:
-        """The bytes of a file."""
-        return self.archive.getinfo(name).file_size
+        """The bytes that a file takes in the zip."""
+        return self._zip.packed_size(name)
 
     def read(self, name: str) -> bytes:
         """The content of a file; one thread at a time reads."""
-        where = self.where(name)
-        _check_bytes(where, self.size(name))
-        try:
-            with reading(where, "make the zip anew."), self.lock:
-                return self.archive.read(name)
-        except (RuntimeError, NotImplementedError) as error:  # a password, a rare compression
-            raise FileFormatError(where, "a file that can be unpacked", error,
-                                  "make the zip anew.") from error
+        size = self._zip.file_size(name)
+        if size > FILE_BYTES:
+            raise FileFormatError(self.where(name), "a picture's file of at most "
+                                  f"{FILE_BYTES} bytes", size, "remove it.")
+        return self._zip.read(name)
+
+
+def _too_deep(where: str) -> FileFormatError:
+    return FileFormatError(where, f"names of at most {NAME_LENGTH} characters, and at most {DEPTH} "
+                           "folders in each other", "another", "move the pictures up.")
 
 
 def class_parts(files: Folder | Zip) -> list[dict[str, list[str]]]:
@@ -117,14 +150,14 @@ def class_parts(files: Folder | Zip) -> list[dict[str, list[str]]]:
                               "pictures in no folder" if files.names else "no pictures")
     for prefix, classes in zip(prefixes, parts):
         for folder in files.folders:
-            below = folder.removeprefix(prefix)
-            if folder.startswith(prefix) and "/" not in below and below not in classes:
-                raise FileFormatError(files.where(folder), "pictures in the folder of a class",
-                                      "none", "put some into it, or remove it.")
+            below = folder.removeprefix(prefix).split("/")[0]
+            if folder.startswith(prefix) and below and below not in classes:
+                raise FileFormatError(files.where(prefix + below), "pictures in the folder of a "
+                                      "class", "none", "put some into it, or remove it.")
     for label in parts[-1]:
         if label not in parts[0]:
             raise FileFormatError(files.where(prefixes[-1] + label),
-                                  "a class that the training part has too", f"'{label}'")
+                                  "a class that the training part has too", f"'{in_line(label)}'")
     return parts
 
 
@@ -176,21 +209,5 @@ def _is_skipped(name: str) -> bool:
     return name.startswith(".") or name in _SKIPPED
 
 
-def _is_file(path: str) -> bool:
-    """A file, or a link that leads to none, which is told when it is read; not a pipe."""
-    return os.path.isfile(path) or os.path.islink(path)
-
-
 def _is_picture(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not name.rpartition("/")[2].startswith(".")
-
-
-def _check_bytes(where: str, size: int) -> None:
-    if size > FILE_BYTES:
-        raise FileFormatError(where, f"a picture's file of at most {FILE_BYTES} bytes", size,
-                              "remove it.")
-
-
-def _raise(error: OSError) -> None:
-    with reading(error.filename):
-        raise error

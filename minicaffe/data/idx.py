@@ -13,20 +13,25 @@ import gzip
 import math
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy
 
 from ..errors import FileFormatError
 from ..proto.files import MissingFileError
 from .dataset import Dataset
-from .files import AGAIN, read_up_to, reading
+from .files import AGAIN, check_unpacked, file_size, opened, read_up_to
 from .labels import checked_labels
 
 DIGITS = tuple("0123456789")
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker",
            "Bag", "Ankle boot")
 BYTES = 2**31  # more than any set of this format has; a header that claims more is wrong
+TIMES = 7  # how many times as large as packed the files may become, see ``check_unpacked``
+LABEL_BYTES = 10  # that a label takes while it becomes int64
 _PARTS = {"x": ("train-images", 3), "y": ("train-labels", 1),
           "test_x": ("t10k-images", 3), "test_y": ("t10k-labels", 1)}
 
@@ -55,6 +60,8 @@ def load_idx(folder: str | os.PathLike, name: str | None = None) -> Dataset:
         if part not in files:
             raise MissingFileError(str(folder), f"there is no '{stem}-idx{axes}-ubyte', plain or "
                                    "as .gz, in it")
+    for x, y in (("x", "y"), ("test_x", "test_y")):
+        _check_part(files[x], files[y])
     arrays = {part: read_idx(path, _PARTS[part][1]) for part, path in files.items()}
     for part in ("x", "test_x"):
         arrays[part] = arrays[part][:, None]
@@ -72,9 +79,31 @@ def read_idx(path: str | os.PathLike, axes: int) -> numpy.ndarray:
     Errors: FileFormatError for another kind of file, and for fewer or more items than its header
     says; UnreadableFileError.
     """
+    with _idx(path, axes) as (stream, shape):
+        size = math.prod(shape)
+        data = read_up_to(stream, size)
+        if len(data) < size or stream.read(1):
+            raise _wrong_count(str(path), shape, len(data))
+    return data.reshape(shape)
+
+
+def _wrong_count(where: str, shape: tuple[int, ...], found: int) -> FileFormatError:
+    size = math.prod(shape)
+    return FileFormatError(where, f"{size} items, as its header says {shape}",
+                           f"only {found}" if found < size else "more", AGAIN)
+
+
+@contextmanager
+def _idx(path: str | os.PathLike, axes: int) -> Iterator[tuple[BinaryIO, tuple[int, ...]]]:
+    """An idx file behind its header, and the lengths of the axes, which are held to its size.
+
+    Errors: FileFormatError; UnreadableFileError.
+    """
     where = str(path)
-    with reading(path), (gzip.open if where.endswith(".gz") else open)(path, "rb") as file:
-        header = file.read(4 + 4 * axes)
+    with opened(path) as file:
+        gzipped, packed = str(path).endswith(".gz"), file_size(file)
+        stream = gzip.GzipFile(fileobj=file) if gzipped else file
+        header = stream.read(4 + 4 * axes)
         if not header:
             raise FileFormatError(where, "an idx file", "an empty one", AGAIN)
         if header[:4] != bytes([0, 0, 8, axes]):
@@ -87,11 +116,27 @@ def read_idx(path: str | os.PathLike, axes: int) -> numpy.ndarray:
         if not 0 < size <= BYTES:
             raise FileFormatError(where, f"from 1 to {BYTES} items", f"a header that says {shape}",
                                   AGAIN)
-        data = read_up_to(file, size + 1)
-    if len(data) != size:
-        raise FileFormatError(where, f"{size} items, as its header says {shape}",
-                              f"only {len(data)}" if len(data) < size else "more", AGAIN)
-    return numpy.frombuffer(data, numpy.uint8).reshape(shape)
+        if gzipped:
+            check_unpacked(where, size, packed, TIMES, "unpack it with gunzip.")
+        elif size > packed - len(header):
+            raise _wrong_count(where, shape, packed - len(header))
+        yield stream, shape
+
+
+def _check_part(pictures: Path, labels: Path) -> None:
+    """Errors: FileFormatError for labels that are not as many as pictures, before any are read,
+    and for more of both than their files may unpack to."""
+    (count, *sides), (label_count,) = _shape(pictures, 3), _shape(labels, 1)
+    if label_count != count:
+        raise FileFormatError(str(labels), f"{count} labels, one for each picture", label_count)
+    packed = pictures.stat().st_size + labels.stat().st_size
+    check_unpacked(str(pictures), count * (math.prod(sides) + LABEL_BYTES), packed, TIMES,
+                   "unpack it with gunzip.")
+
+
+def _shape(path: Path, axes: int) -> tuple[int, ...]:
+    with _idx(path, axes) as (_, shape):
+        return shape
 
 
 def _found(folder: Path, stem: str, axes: int) -> Path | None:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
+from contextlib import suppress
 
 import numpy
 
-from ..errors import FileFormatError, MinicaffeError, MissingPackageError, ParameterError
+from ..errors import FileFormatError, MinicaffeError, MissingPackageError, ParameterError, in_line
 from ..proto.files import existing_file
-from .files import reading
+from .files import read_file
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
             ".pbm")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # for others it may run programs
+FILE_BYTES = 2**28  # of one picture's file
 PIXELS = 2**26  # of one picture: 67 million; a file of a few bytes can claim billions
+SCANS = 2**8  # of a progressive JPEG, each of which goes over all pixels
+MEMORY = 3 * 2**24  # bytes that any picture may take while it is made ready, and
+MEMORY_A_BYTE = 2**10  # as many more for each byte of its file
 _REMOVE = "save it anew, or remove it."
 _TRANSPARENT = ("RGBA", "RGBa", "LA", "La", "PA")
+_ORIENTATION = 0x0112  # the number of this EXIF field
 _GREY = ("1", "L", "LA", "La")
 
 
@@ -29,8 +37,7 @@ def read_image(path: str | os.PathLike, channels: int, height: int, width: int) 
     """
     check_size((channels, height, width))
     path = existing_file(path)
-    with reading(path):
-        data = path.read_bytes()
+    data = read_file(path, FILE_BYTES, "a picture's file", "remove it.")
     return numpy.ascontiguousarray(decode(data, str(path), (channels, height, width)))
 
 
@@ -44,7 +51,8 @@ def check_size(size: tuple[int, int, int]) -> None:
                              "pixels", f"{height} x {width}")
 
 
-def decode(data: bytes, where: str, size: tuple[int, int, int] | None = None) -> numpy.ndarray:
+def decode(data: bytes, where: str, size: tuple[int, int, int] | None = None,
+           allow: Callable[[int], None] | None = None) -> numpy.ndarray:
     """The picture in the bytes of a file as uint8 (C, H, W), channels in the order B, G, R.
 
     It is turned as its EXIF orientation says; what is transparent is laid on white; 16 bits
@@ -53,17 +61,20 @@ def decode(data: bytes, where: str, size: tuple[int, int, int] | None = None) ->
     around it (bilinear, antialiased).  Without ``size`` it keeps its own: 1 channel if grey,
     else 3.
 
-    Errors: FileFormatError, naming ``where``, for anything else than a whole picture of at most
-    PIXELS pixels; MissingPackageError without Pillow.
+    Args:
+        allow: is called with the number of its pixels before these are decoded, and may raise.
+
+    Errors: FileFormatError, naming ``where``, for anything else than a whole picture of FORMATS, of
+    at most PIXELS pixels and not too many for so small a file; MissingPackageError without Pillow.
     """
     pillow = import_pillow()
     if not data:
         raise FileFormatError(where, "a picture", "an empty file", _REMOVE)
     try:
-        with pillow.open(io.BytesIO(data)) as image:
-            if image.width * image.height > PIXELS:
-                raise FileFormatError(where, f"a picture of at most {PIXELS} pixels",
-                                      f"{image.width} x {image.height}", "make it smaller.")
+        with pillow.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_work(image, data, where)
+            if allow:
+                allow(image.width * image.height)
             if size:  # a JPEG is decoded at a half, a quarter or an eighth where that is enough
                 image.draft(None, (2 * max(size[1:]),) * 2)
             image.load()  # here, for a second call after a failure would not fail again
@@ -77,8 +88,29 @@ def decode(data: bytes, where: str, size: tuple[int, int, int] | None = None) ->
         raise FileFormatError(where, f"a picture of at most {PIXELS} pixels", error,
                               "make it smaller.") from None
     except Exception as error:  # decoders raise whatever a broken file leads them to
-        raise FileFormatError(where, "a whole picture", f"a damaged one ({error})",
+        raise FileFormatError(where, "a whole picture", f"a damaged one ({in_line(error)})",
                               _REMOVE) from error
+
+
+def _check_work(image, data: bytes, where: str) -> None:
+    """Errors: FileFormatError for more memory or time than a picture in so small a file needs."""
+    pixels, told = image.width * image.height, f"{image.width} x {image.height}"
+    if pixels > PIXELS:
+        raise FileFormatError(where, f"a picture of at most {PIXELS} pixels", told,
+                              "make it smaller.")
+    most = (MEMORY + MEMORY_A_BYTE * len(data)) // _bytes_a_pixel(image)
+    if pixels > most:
+        raise FileFormatError(where, f"a picture of at most {most} pixels in a file of {len(data)} "
+                              "bytes", told, "make it smaller.")
+    if image.format == "JPEG" and data.count(b"\xff\xda") > SCANS:
+        raise FileFormatError(where, f"a JPEG of at most {SCANS} scans", "more", _REMOVE)
+
+
+def _bytes_a_pixel(image) -> int:
+    """The memory that the steps of ``_array`` take together, for each pixel."""
+    if image.mode in _TRANSPARENT or "transparency" in image.info:
+        return 20
+    return {"1": 3, "L": 3}.get(image.mode, 16 if image.mode.startswith(("I", "F")) else 10)
 
 
 def import_pillow():
@@ -94,27 +126,21 @@ def import_pillow():
 def _array(pillow, image, where: str, size: tuple[int, int, int] | None) -> numpy.ndarray:
     grey = image.mode in _GREY or image.mode.startswith("I")
     mode = ("L" if grey else "RGB") if size is None else "L" if size[0] == 1 else "RGB"
-    image = _upright(pillow, image)
+    with suppress(Exception):  # broken EXIF data: the pixels may be well
+        if image.getexif().get(_ORIENTATION, 1) != 1:
+            from PIL import ImageOps
+            image = ImageOps.exif_transpose(image)
     image = _opaque(pillow, _eight_bits(pillow, image, where))
-    if image.mode != mode:
+    if image.mode != mode and image.mode != "L":  # three alike channels can wait
         image = image.convert(mode)
     if size and image.size != (size[2], size[1]):
+        # not ImageOps.fit, which lets what lies beyond the cut count for the pixels along it
         image = image.crop(_centre(*image.size, size[2] / size[1]))
         image = image.resize((size[2], size[1]), pillow.Resampling.BILINEAR)
+    if image.mode != mode:
+        image = image.convert(mode)
     pixels = numpy.asarray(image)
     return pixels[None] if mode == "L" else pixels[:, :, ::-1].transpose(2, 0, 1)
-
-
-def _upright(pillow, image):
-    """The picture turned or mirrored as its EXIF orientation, 1 to 8, says."""
-    turns = pillow.Transpose
-    turn = {2: turns.FLIP_LEFT_RIGHT, 3: turns.ROTATE_180, 4: turns.FLIP_TOP_BOTTOM,
-            5: turns.TRANSPOSE, 6: turns.ROTATE_270, 7: turns.TRANSVERSE, 8: turns.ROTATE_90}
-    try:
-        orientation = image.getexif().get(0x0112)
-    except Exception:  # broken EXIF data: the pixels may be well
-        orientation = None
-    return image.transpose(turn[orientation]) if orientation in turn else image
 
 
 def _eight_bits(pillow, image, where: str):

@@ -16,14 +16,14 @@ def checked_labels(labels: numpy.ndarray, where: str, classes: int, count: int) 
 
     Errors: FileFormatError unless there are ``count`` of them, from 0 to ``classes - 1``.
     """
-    labels = numpy.asarray(labels).astype(numpy.int64)
+    labels = numpy.asarray(labels)
     if len(labels) != count:
         raise FileFormatError(where, f"{count} labels, one for each picture", len(labels))
-    wrong = numpy.flatnonzero((labels < 0) | (labels >= classes))
+    wrong = numpy.flatnonzero((labels < 0) | (labels >= classes))[:1]
     if len(wrong):
         raise FileFormatError(where, f"labels from 0 to {classes - 1}",
                               f"{labels[wrong[0]]} at place {wrong[0]}")
-    return labels
+    return labels.astype(numpy.int64)
 
 
 def with_test_part(x, y: numpy.ndarray, classes: tuple[str, ...], name: str,

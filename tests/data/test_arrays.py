@@ -124,8 +124,8 @@ def test_a_broken_file_is_told(tmp_path):
     altered[whole.index(X.tobytes()) + 5] ^= 1
     for content in (whole[:len(whole) // 2], bytes(altered)):
         path.write_bytes(content)
-        with pytest.raises(FileFormatError, match=r"set\.npz: expected a whole file, got a damaged "
-                                                  r"one \(.+\)\. Hint: make it anew"):
+        with pytest.raises(FileFormatError, match=r"set\.npz(.x\.npy)?: expected a whole file, got "
+                                                  r"a damaged one \(.+\)\. Hint: make it anew"):
             open_arrays(path)
     one = io.BytesIO()
     numpy.save(one, X)
@@ -142,6 +142,7 @@ def test_an_array_that_claims_to_be_huge_is_told(tmp_path):
         one, {"descr": "|u1", "fortran_order": False, "shape": (2**50,)})
     with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
         archive.writestr("x.npy", one.getvalue() + bytes(100))
+        archive.writestr("y.npy", one.getvalue() + bytes(100))
     with pytest.raises(FileFormatError, match="expected a whole file, got a damaged one"):
         open_arrays(tmp_path / "set.npz")
 
