@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy
 
@@ -13,7 +14,7 @@ from . import allocation, fillers, randomness
 from .backend import get_backend
 from .blob import Blob, Moves
 from .errors import NetError, ShapeError, WeightsError
-from .proto import FillerParameter, LayerParameter
+from .proto import FillerParameter, LayerParameter, layer_params
 from .proto.blobs import array_of, fits
 from .proto.forks import fork_types
 from .proto.schema import CAFFE_TYPES
@@ -57,6 +58,9 @@ class Layer:
         only_primitives: its forward does nothing but call primitives of the backend: the same ones,
             with the same numbers, as long as its blobs stay where they are.  A net may then repeat
             these calls without it.
+        param_fields: the parameters of a type that is not in the schema, as
+            ``{"exponent": 3.0, ...}``; see ``proto/layer_params.py``.  A layer of class Cube reads
+            them as ``self.param.cube_param.exponent``.
     """
 
     bottoms: int | tuple[int, int | None] = (0, None)
@@ -73,6 +77,7 @@ class Layer:
     reshapes_always = False
     takes_epilogue = False
     only_primitives = False
+    param_fields: Mapping[str, object] = {}
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -263,14 +268,20 @@ def _register(cls: type[Layer]) -> None:
             _log.debug("%s.%s: the type of this name stays minicaffe's own; use it as a layer of "
                        "type Python", cls.__module__, cls.__name__)
             return
+    parents = [parent.__name__ for parent in cls.__mro__[1:] if issubclass(parent, Layer)]
+    layer_params.add_type(cls.__name__, parents, vars(cls).get("param_fields", {}))
     _types[cls.__name__] = cls
 
 
+@cache
 def _discover() -> None:
     """Import every module of minicaffe/layers, which registers their classes."""
     package = importlib.import_module(f"{__package__}.layers")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
+
+
+layer_params.find_by(_discover)
 
 
 def layer_type_list() -> list[str]:

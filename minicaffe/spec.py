@@ -22,7 +22,8 @@ from google.protobuf.message import Message
 
 from .errors import ParameterError, nearest
 from .layer import layer_type_list
-from .proto.schema import CAFFE_TYPES, MESSAGES, is_repeated, param_fields, param_messages
+from .proto.layer_params import fields_of, message_of, param_fields, param_messages
+from .proto.schema import CAFFE_TYPES, MESSAGES, is_repeated
 from .proto.type_names import meant_type
 
 NetParameter, LayerParameter = MESSAGES["NetParameter"], MESSAGES["LayerParameter"]
@@ -80,8 +81,8 @@ class Function:
 
     def _message_with(self, layer: Message, key: str, where: str) -> Message:
         """The message a parameter belongs to: the type's own, or else the layer itself."""
-        fields = layer.DESCRIPTOR.fields_by_name
         own = param_messages(self.type_name)
+        fields = fields_of(layer.DESCRIPTOR)
         if not key.endswith("param"):
             for field in own:
                 if key in fields[field].message_type.fields_by_name:
@@ -140,10 +141,10 @@ class Parameters:
     """``params.Pooling.MAX``: the enum values of a layer type's parameter message."""
 
     def __getattr__(self, type_name: str) -> type[Message]:
-        try:
-            return MESSAGES[f"{type_name}Parameter"]
-        except KeyError:
-            raise AttributeError(f"no layer type '{type_name}' with parameters") from None
+        message = message_of(type_name)
+        if message is None:
+            raise AttributeError(f"no layer type '{type_name}' with parameters")
+        return message
 
 
 def layer_function(type_name: str) -> Callable[..., Top | tuple[Top, ...] | Function]:
@@ -186,7 +187,7 @@ def assign_proto(proto: Message, name: str, value: object, where: str = "") -> N
         ParameterError: no such field, or not a value for it.
     """
     where = where or proto.DESCRIPTOR.name
-    known = proto.DESCRIPTOR.fields_by_name
+    known = fields_of(proto.DESCRIPTOR)
     if name not in known:
         hint = nearest(name, known)
         raise ParameterError(where, f"unknown parameter '{name}'", hint=hint)

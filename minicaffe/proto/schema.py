@@ -2,22 +2,29 @@
 
 ``schema.tsv`` has one row a field, ``enums.tsv`` one row an enum value. Their column ``origin``
 says whose it is: ``caffe`` (upstream), ``fork`` (common in forks of Caffe), ``minicaffe`` (ours,
-with numbers that real Caffe skips). A new parameter message is a few rows here and nothing else.
+with numbers that real Caffe skips). The parameters of a layer that is none of Caffe's stand beside
+its class instead: ``layer_params.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import (
+    Descriptor,
+    EnumDescriptor,
+    FieldDescriptor,
+    FileDescriptor,
+)
 from google.protobuf.message import Message
 
 from ..errors import FileFormatError
 
-_PACKAGE = "caffe"
+PACKAGE, FILE = "caffe", "minicaffe/caffe.proto"
+OWN_NUMBERS = (100_000, 2**29)  # of LayerParameter, for the parameters of layers outside the schema
+_pool = descriptor_pool.DescriptorPool()  # our own, so as not to clash with a real Caffe
 _Field = descriptor_pb2.FieldDescriptorProto
 _LABELS = {
     "optional": _Field.LABEL_OPTIONAL,
@@ -54,7 +61,7 @@ def read_table(name: str) -> Iterator[list[str]]:
 def _describe_file() -> descriptor_pb2.FileDescriptorProto:
     """The two tables as one proto2 file of package ``caffe``."""
     file = descriptor_pb2.FileDescriptorProto(
-        name="minicaffe/caffe.proto", package=_PACKAGE, syntax="proto2"
+        name=FILE, package=PACKAGE, syntax="proto2"
     )
     fields = list(read_table("schema.tsv"))
     names = dict.fromkeys(row[0] for row in fields)
@@ -71,29 +78,36 @@ def _describe_file() -> descriptor_pb2.FileDescriptorProto:
             field.type = _SCALARS[kind]
         else:
             field.type = _Field.TYPE_ENUM if kind in enums else _Field.TYPE_MESSAGE
-            field.type_name = f".{_PACKAGE}.{kind}"
+            field.type_name = f".{PACKAGE}.{kind}"
         if default:
             field.default_value = default
         if packed:
             field.options.packed = True
+    first, end = OWN_NUMBERS
+    messages["LayerParameter"].extension_range.add(start=first, end=end)
     return file
 
 
-def _build() -> tuple[dict[str, type[Message]], dict[str, EnumDescriptor]]:
-    """Every message class by name, and every enum that lies outside of messages.
+def add_file(description: descriptor_pb2.FileDescriptorProto) -> FileDescriptor:
+    """Add messages to those that there are.  Errors: TypeError for names that are taken."""
+    _pool.AddSerializedFile(description.SerializeToString())
+    return _pool.FindFileByName(description.name)
 
-    The pool is our own, so that a real Caffe in the same process does not clash with it.
-    """
-    pool = descriptor_pool.DescriptorPool()
-    description = _describe_file()
-    pool.AddSerializedFile(description.SerializeToString())
-    file = pool.FindFileByName(description.name)
+
+def class_of(message: Descriptor) -> type[Message]:
+    """The class of a message."""
     make_class = getattr(message_factory, "GetMessageClass", None)
     if make_class is None:  # protobuf before 4.22
-        make_class = message_factory.MessageFactory(pool).GetPrototype
-    messages = {name: make_class(kind) for name, kind in file.message_types_by_name.items()}
-    for message in messages.values():
-        message.__module__ = "minicaffe.proto.caffe_pb2"  # where pickle finds the class again
+        make_class = message_factory.MessageFactory(_pool).GetPrototype
+    made = make_class(message)
+    made.__module__ = "minicaffe.proto.caffe_pb2"  # where pickle finds the class again
+    return made
+
+
+def _build() -> tuple[dict[str, type[Message]], dict[str, EnumDescriptor]]:
+    """Every message class by name, and every enum that lies outside of messages."""
+    file = add_file(_describe_file())
+    messages = {name: class_of(kind) for name, kind in file.message_types_by_name.items()}
     return messages, dict(file.enum_types_by_name)
 
 
@@ -106,16 +120,6 @@ def is_repeated(field: FieldDescriptor) -> bool:
     return field.label == _Field.LABEL_REPEATED if repeated is None else repeated
 
 
-def fields_of(message: Descriptor) -> Mapping[str, FieldDescriptor]:
-    """The fields of a message by name."""
-    return message.fields_by_name
-
-
-def value_of(message: Message, field: FieldDescriptor) -> object:
-    """A field's value in a message."""
-    return getattr(message, field.name)
-
-
 # The layer types of Caffe 1.0.
 CAFFE_TYPES = frozenset("""
     AbsVal Accuracy ArgMax BNLL BatchNorm BatchReindex Bias Clip Concat ContrastiveLoss Convolution
@@ -125,26 +129,6 @@ CAFFE_TYPES = frozenset("""
     Reduction Reshape SPP Scale Sigmoid SigmoidCrossEntropyLoss Silence Slice Softmax
     SoftmaxWithLoss Split Swish TanH Threshold Tile WindowData
     """.split())
-# Messages that a layer type reads besides, or instead of, the one that is called like the type.
-_MORE_PARAMS = {
-    "ContrastiveLoss": ("loss_param",),
-    "ConvolutionDepthwise": ("convolution_param",),
-    "Data": ("transform_param",),
-    "Deconvolution": ("convolution_param",),
-    "DepthwiseConvolution": ("convolution_param",),
-    "EuclideanLoss": ("loss_param",),
-    "HingeLoss": ("loss_param",),
-    "Im2col": ("convolution_param",),
-    "ImageData": ("transform_param",),
-    "InfogainLoss": ("loss_param",),
-    "LSTM": ("recurrent_param",),
-    "MemoryData": ("transform_param",),
-    "MultinomialLogisticLoss": ("loss_param",),
-    "RNN": ("recurrent_param",),
-    "SigmoidCrossEntropyLoss": ("sigmoid_param", "loss_param"),
-    "SoftmaxWithLoss": ("softmax_param", "loss_param"),
-    "WindowData": ("transform_param",),
-}
 _V1_SPELT_OTHERWISE = {
     "NONE": "",
     "ABSVAL": "AbsVal",
@@ -165,20 +149,3 @@ V1_TYPES = {
     )
     for value in MESSAGES["V1LayerParameter"].DESCRIPTOR.enum_types_by_name["LayerType"].values
 }
-
-
-@cache
-def param_fields() -> dict[str, str]:
-    """The parameter field of LayerParameter named after a layer type: ``LRN -> lrn_param``."""
-    suffix = "Parameter"
-    return {
-        field.message_type.name[: -len(suffix)]: field.name
-        for field in MESSAGES["LayerParameter"].DESCRIPTOR.fields
-        if field.name.endswith("_param")
-    }
-
-
-def param_messages(type_name: str) -> tuple[str, ...]:
-    """The fields of LayerParameter that hold a layer type's parameters, its own one first."""
-    own = param_fields().get(type_name)
-    return ((own,) if own else ()) + _MORE_PARAMS.get(type_name, ())

@@ -16,13 +16,15 @@ from google.protobuf.message import Message
 
 from ..errors import FileFormatError
 from .files import existing_file
-from .schema import fields_of, is_repeated, value_of
+from .layer_params import field_of
+from .schema import is_repeated
 from .tokens import Source, Token
 from .unknown import Unknown, hint_for_type
 
 MessageT = TypeVar("MessageT", bound=Message)
 
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
+_OWN_PARAM = re.compile(r"^(\s*)\[caffe\.own\d*\.(\w+)\](?= \{$)", re.MULTILINE)  # as it is read
 _NO_NAME = " ''"
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
@@ -79,7 +81,8 @@ def read_text(
 
 def to_text(message: Message) -> str:
     """A message as prototxt, floats as short as they can be (0.01)."""
-    return text_format.MessageToString(message, as_utf8=True)
+    text = text_format.MessageToString(message, as_utf8=True)
+    return _OWN_PARAM.sub(r"\1\2", text)
 
 
 class _Parser:
@@ -117,7 +120,7 @@ class _Parser:
         unknown: list[Token] = []
         while not self.closes(opening):
             token = self.name_of_field()
-            field = fields_of(message.DESCRIPTOR).get(token.text)
+            field = field_of(message.DESCRIPTOR, token.text)
             if field is not None:
                 self.field(message, field, given, token)
             elif not self.skip_field(message, token, opening):
@@ -210,7 +213,7 @@ class _Parser:
         opening = self.accept("{", "<")
         if not opening:
             raise self.source.error(self.token, f"'{{' after '{field.name}'", self.token)
-        child = value_of(message, field)
+        child = getattr(message, field.name)
         if is_repeated(field):
             child = child.add()
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from google.protobuf.descriptor import Descriptor
 
 from ..errors import meant_by
-from .schema import fields_of, param_messages
+from .layer_params import fields_of, param_messages
 
 _PARAM = "_param"
 _LAYERS = ("LayerParameter", "V1LayerParameter")

@@ -8,7 +8,8 @@ import pytest
 from minicaffe import proto
 from minicaffe.errors import FileFormatError
 from minicaffe.proto import caffe_pb2, schema
-from minicaffe.proto.schema import MESSAGES, is_repeated, param_fields
+from minicaffe.proto.layer_params import param_fields
+from minicaffe.proto.schema import MESSAGES, is_repeated
 
 
 def test_every_message_can_be_imported_by_name():
