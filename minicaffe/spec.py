@@ -25,6 +25,7 @@ from .layer import layer_type_list
 from .proto.layer_params import fields_of, message_of, param_fields, param_messages
 from .proto.schema import CAFFE_TYPES, MESSAGES, is_repeated
 from .proto.type_names import meant_type
+from .signature import signature_and_doc
 
 NetParameter, LayerParameter = MESSAGES["NetParameter"], MESSAGES["LayerParameter"]
 
@@ -59,7 +60,7 @@ class Function:
     def __init__(self, type_name: str, inputs: Iterable[Top], params: Mapping[str, object]):
         self.type_name = type_name
         self.inputs = tuple(inputs)
-        self.params = dict(params)
+        self.params = {name: value for name, value in params.items() if value is not None}
         for i, top in enumerate(self.inputs):
             if not isinstance(top, Top):
                 raise TypeError(f"{type_name} input {i} is not a Top (type is {type(top)})")
@@ -161,7 +162,7 @@ def layer_function(type_name: str) -> Callable[..., Top | tuple[Top, ...] | Func
         return fn.tops[0] if fn.ntop == 1 else fn.tops
 
     make_layer.__name__ = make_layer.__qualname__ = type_name
-    make_layer.__doc__ = f"A layer of type {type_name}."
+    make_layer.__signature__, make_layer.__doc__ = signature_and_doc(type_name)
     return make_layer
 
 
