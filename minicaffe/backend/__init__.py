@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..errors import DeviceError, nearest
 from .base import Backend
+from .interrupts import signals_held
 
 
 def _numpy() -> Backend:
@@ -13,7 +14,8 @@ def _numpy() -> Backend:
 
 
 def _cpu() -> Backend:
-    from .cpu import CpuBackend
+    with signals_held():  # numba cannot be imported twice
+        from .cpu import CpuBackend
     return CpuBackend()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from minicaffe.backend import get_backend
 from minicaffe.backend.cpu.convolution import depthwise
-from minicaffe.backend.cpu.runtime.jit import processor
+from minicaffe.backend.cpu.runtime.numba_internals import target
 from minicaffe.backend.cpu.runtime.workspace import Workspace
 from minicaffe.errors import ShapeError
 from minicaffe.window import Window
@@ -171,6 +171,6 @@ print(LANES)
 @pytest.mark.parametrize("lanes, needed, features", [
     (4, "+sse2", ""), (8, "+fma", "+avx,+avx2,+fma")])
 def test_results_are_those_of_the_reference_on_other_vectors(lanes, needed, features):
-    if platform.machine().lower() not in ("x86_64", "amd64") or needed not in processor()[1]:
+    if platform.machine().lower() not in ("x86_64", "amd64") or needed not in target()[1]:
         pytest.skip(f"this processor lacks {needed}")
     assert printed(AGREE, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features) == [str(lanes)]

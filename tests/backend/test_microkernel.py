@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from minicaffe.backend.cpu.runtime.jit import processor
+from minicaffe.backend.cpu.runtime.numba_internals import target
 from minicaffe.backend.cpu.vectors.llvm import tile
 
 from .processes import printed
@@ -42,7 +42,7 @@ def test_the_tile_fills_the_registers():
 @pytest.mark.parametrize("lanes, needed, features", [
     (4, "+sse2", ""), (8, "+fma", "+avx,+avx2,+fma")])
 def test_kernels_agree_with_the_reference_on_other_vectors(lanes, needed, features):
-    if platform.machine().lower() not in ("x86_64", "amd64") or needed not in processor()[1]:
+    if platform.machine().lower() not in ("x86_64", "amd64") or needed not in target()[1]:
         pytest.skip(f"this processor lacks {needed}")
     assert printed(AGREE, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features,
                    MINICAFFE_THREADS="1") == [f"{lanes} True"]

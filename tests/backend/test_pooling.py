@@ -8,7 +8,7 @@ import numpy
 import pytest
 
 from minicaffe.backend import get_backend
-from minicaffe.backend.cpu.runtime.jit import processor
+from minicaffe.backend.cpu.runtime.numba_internals import target
 from minicaffe.window import Window
 
 from .processes import printed
@@ -177,7 +177,7 @@ print(LANES, wrong)
 @pytest.mark.parametrize("lanes, needed, features", [
     (4, "+sse2", ""), (8, "+fma", "+avx,+avx2,+fma")])
 def test_pooling_agrees_on_other_vectors(lanes, needed, features):
-    if platform.machine().lower() not in ("x86_64", "amd64") or needed not in processor()[1]:
+    if platform.machine().lower() not in ("x86_64", "amd64") or needed not in target()[1]:
         pytest.skip(f"this processor lacks {needed}")
     assert printed(AGREE, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features,
                    MINICAFFE_THREADS="1") == [f"{lanes} 0"]

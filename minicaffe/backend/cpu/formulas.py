@@ -12,11 +12,11 @@ import numpy
 from numba.core import ir
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
-from numba.core.ir_utils import build_definitions, get_definition, guard
 from numba.core.untyped_passes import IRProcessing
 
 from ... import elementwise
 from .runtime.jit import inner
+from .runtime.numba_internals import definition, renew_definitions
 from .vectors import transcendental
 
 # Nanoseconds for one element on one thread: of a formula that only waits for memory, and of what
@@ -43,7 +43,7 @@ class _SinglePrecision(FunctionPass):
         for block in state.func_ir.blocks.values():
             for assignment in block.find_insts(ir.Assign):
                 assignment.value = _replaced(assignment.value, state.func_ir)
-        state.func_ir._definitions = build_definitions(state.func_ir.blocks)
+        renew_definitions(state.func_ir)
         return True
 
 
@@ -61,7 +61,7 @@ def _known(source, func_ir):
     if isinstance(source, (ir.Const, ir.Global, ir.FreeVar)):
         return source.value
     if isinstance(source, ir.Expr) and source.op == "getattr":
-        module = _known(guard(get_definition, func_ir, source.value), func_ir)
+        module = _known(definition(func_ir, source.value), func_ir)
         if isinstance(module, ModuleType) and module in _MODULES:
             return getattr(module, source.attr, None)
     return None

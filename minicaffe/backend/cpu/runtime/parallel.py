@@ -22,7 +22,9 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from ...interrupts import signals_held
 from .jit import compiled, from_text, inner
+from .numba_internals import address, call_at, without_owners
 
 _int, _pointer = ir.IntType(64), ir.IntType(8).as_pointer()
 _share_type = ir.FunctionType(ir.VoidType(), [_int, _int, _int])
@@ -117,19 +119,13 @@ def _starter(text: str, function: Callable, options: dict, step: tuple) -> Calla
     def call(threads, *arguments):
         loop = loop_address() if threads > 1 else 0
         if not start(loop, 0, threads, *arguments):
-            given = [share.typeof_pyval(argument) for argument in arguments[len(step):]]
-            address = _address(share, (types.int64, types.int64, *step, *given))
-            start(loop, address, threads, *arguments)
+            with signals_held():
+                given = [share.typeof_pyval(argument) for argument in arguments[len(step):]]
+                place = address(share, (types.int64, types.int64, *step, *given))
+            start(loop, place, threads, *arguments)
 
     call.compiled = start
     return call
-
-
-def _address(function, kinds: tuple) -> int:
-    """Where a function begins that is compiled for arguments of these types."""
-    function.compile(kinds)
-    made = function.overloads[kinds]
-    return made.library.get_pointer_to_function(made.fndesc.llvm_func_name)
 
 
 def _caller(kind: ir.FunctionType):
@@ -158,9 +154,8 @@ def _loop(threads, function, arguments):
 @functools.cache
 def loop_address() -> int:
     """Where C would call the loop."""
-    _loop.compile((types.int64,) * 3)
-    result = _loop.overloads[(types.int64,) * 3]
-    return result.library.get_pointer_to_function(result.fndesc.llvm_cfunc_wrapper_name)
+    with signals_held():
+        return address(_loop, (types.int64,) * 3, for_c=True)
 
 
 @compiled
@@ -183,10 +178,10 @@ def _start_shares(typing_context, loop, share, threads, arguments):
     """
     def generate(context, builder, signature, args):
         loop, share, threads, values = args
-        address, entry = _entry(context, builder.module, arguments, values.type)
+        known, entry = _entry(context, builder.module, arguments, values.type)
         with builder.if_then(builder.icmp_unsigned("!=", share, _int(0))):
-            builder.store(share, address)
-        is_known = builder.icmp_unsigned("!=", builder.load(address), _int(0))
+            builder.store(share, known)
+        is_known = builder.icmp_unsigned("!=", builder.load(known), _int(0))
         with builder.if_then(is_known):
             place = builder.ptrtoint(cgutils.alloca_once_value(builder, values), _int)
             alone = builder.icmp_signed("==", threads, _int(1))
@@ -212,7 +207,7 @@ def _keep(typing_context, place, arguments):
         _, entry = _entry(context, builder.module, arguments, values.type)
         is_place = builder.icmp_unsigned("!=", place, _int(0))
         with builder.if_then(is_place):
-            builder.store(_without_owners(context, builder, arguments, values),
+            builder.store(without_owners(context, builder, arguments, values),
                           builder.inttoptr(place, values.type.as_pointer()))
         return builder.select(is_place, builder.ptrtoint(entry, _int),
                               _int(context.get_abi_sizeof(values.type)))
@@ -225,32 +220,14 @@ def _entry(context, module, arguments, kept_type) -> tuple:
     of parts and where the arguments lie, and calls the share."""
     if "one_share" in module.globals:
         return module.globals["share"], module.globals["one_share"]
-    address = ir.GlobalVariable(module, _int, "share")
-    address.linkage, address.initializer = "internal", _int(0)
+    known = ir.GlobalVariable(module, _int, "share")
+    known.linkage, known.initializer = "internal", _int(0)
     entry = ir.Function(module, _share_type, "one_share")
     entry.linkage = "internal"
     builder = ir.IRBuilder(entry.append_basic_block())
     part, parts, place = entry.args
     values = builder.load(builder.inttoptr(place, kept_type.as_pointer()))
-    kinds, convention = (types.int64, types.int64, *arguments.types), context.call_conv
-    share = builder.inttoptr(builder.load(address), convention.get_function_type(
-        types.none, kinds).as_pointer())
-    convention.call_function(builder, share, types.none, kinds,
-                             [part, parts, *cgutils.unpack_tuple(builder, values)])
+    call_at(context, builder, builder.load(known), (types.int64, types.int64, *arguments.types),
+            [part, parts, *cgutils.unpack_tuple(builder, values)])
     builder.ret_void()
-    return address, entry
-
-
-def _without_owners(context, builder, kind, value):
-    """A value whose arrays do not count who holds them: that is up to Python."""
-    if isinstance(kind, types.Array):
-        array = context.make_array(kind)(context, builder, value)
-        array.meminfo = cgutils.get_null_value(array.meminfo.type)
-        array.parent = cgutils.get_null_value(array.parent.type)
-        return array._getvalue()
-    if isinstance(kind, types.BaseTuple):
-        parts = [_without_owners(context, builder, each, builder.extract_value(value, i))
-                 for i, each in enumerate(kind.types)]
-        for i, part in enumerate(parts):
-            value = builder.insert_value(value, part, i)
-    return value
+    return known, entry

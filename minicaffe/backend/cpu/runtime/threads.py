@@ -10,10 +10,8 @@ import logging
 import os
 import threading
 
-import numba
-from numba.np.ufunc import parallel
-
 from ....errors import ParameterError
+from .numba_internals import has_started_threads, most_threads, prefer_layers
 
 log = logging.getLogger("minicaffe")
 
@@ -81,7 +79,7 @@ def set_num_threads(count: int) -> None:
 
 def launched() -> int:
     """The largest possible number: one per core, or NUMBA_NUM_THREADS; 1 in a forked child."""
-    return 1 if _alone else numba.config.NUMBA_NUM_THREADS
+    return 1 if _alone else most_threads()
 
 
 def _checked(count, where: str) -> int:
@@ -104,15 +102,15 @@ def choose_layer() -> None:
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
         os.environ["GOMP_SPINCOUNT"] = "3000"
     chosen = {"NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"} & set(os.environ)
-    if not chosen and numba.config.THREADING_LAYER == "default":
-        numba.config.THREADING_LAYER_PRIORITY = _LAYERS
+    if not chosen:
+        prefer_layers(_LAYERS)
 
 
 def _after_fork() -> None:
     """OpenMP kills a child that enters it after a fork; on one thread nothing enters it."""
     global _count, _alone
     lock._at_fork_reinit()  # as the logging module does: whoever held it may not exist here
-    if getattr(parallel, "_is_initialized", True):
+    if has_started_threads():
         _count, _alone = 1, True
         log.info("this forked process runs compiled code on one thread")
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from llvmlite import ir
 from numba.core import cgutils
 
-from ..runtime.jit import processor
+from ..runtime.numba_internals import target
 
 
 def tile(features: str, machine: str) -> tuple[int, int, int]:
@@ -26,7 +26,7 @@ def tile(features: str, machine: str) -> tuple[int, int, int]:
     return 4, 8 if machine in ("aarch64", "arm64") else 4, 2
 
 
-LANES, ROWS, _VECTORS = tile(processor()[1], platform.machine())
+LANES, ROWS, _VECTORS = tile(target()[1], platform.machine())
 COLUMNS = LANES * _VECTORS
 TALL = ROWS * _VECTORS  # rows of a tile that is one vector wide
 
