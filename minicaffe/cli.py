@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import logging
 import os
 import sys
@@ -74,6 +75,8 @@ def _command_parser(command: str, make, *name, **more) -> argparse.ArgumentParse
 
 def _run(read: Callable, arguments: Sequence[str] | None) -> int:
     """Do what the options say that ``read`` makes of the arguments; returns the exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # whatever a file is called, it can be printed
+        sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     for told in ("minicaffe.cpu", "minicaffe.train"):  # why a first run starts slowly; on what
         logging.getLogger(told).setLevel(logging.INFO)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy
 
+from ..data_layers import Source, batch_size, brings_data, waits_for_data
 from ..errors import ParameterError, nearest
 from ..layer import TEST, TRAIN
 from ..proto import LayerParameter, NetParameter, TransformationParameter
@@ -17,11 +17,6 @@ from .source import Batches, as_samples
 from .transform import Transform, mean_of
 
 _log = logging.getLogger("minicaffe")
-
-_MAKE_THEIR_OWN = ("DummyData", "Parameter")
-_DATA_PARAMS = ("data_param", "image_data_param", "hdf5_data_param", "memory_data_param",
-                "window_data_param")
-_BATCH_SIZE = re.compile(r"batch_size['\"]?\s*[:=]\s*(\d+)")
 
 
 class Feeder:
@@ -53,7 +48,7 @@ class Feeder:
         Errors: those of ``by_name``, ``as_samples``, ``as_inputs`` and ``transforms``.
         """
         data = self._data[phase]
-        if data is None or hasattr(data, "batches") and not isinstance(data, Batches):
+        if data is None or isinstance(data, Source) and not isinstance(data, Batches):
             return net, data
         if isinstance(data, Dataset):
             data = samples_of(data, net, phase)
@@ -104,8 +99,7 @@ def input_tops(net: NetParameter) -> list[str]:
     Args:
         net: the layers of one phase alone, as ``graph.filter_net`` chooses them.
     """
-    return [top for layer in net.layer if not layer.bottom and layer.type not in _MAKE_THEIR_OWN
-            for top in layer.top]
+    return [top for layer in net.layer if waits_for_data(layer) for top in layer.top]
 
 
 def samples_of(dataset: Dataset, net: NetParameter, phase: int) -> dict[str, object]:
@@ -143,12 +137,12 @@ def by_name(net: NetParameter, data) -> dict[str, object]:
 
 def _check_layers(net: NetParameter, fed) -> None:
     """Errors: ParameterError for names that no layer makes, and for a layer fed in part."""
-    made = {top for layer in net.layer if not layer.bottom for top in layer.top}
+    made = {top for layer in net.layer if brings_data(layer) for top in layer.top}
     if not set(fed) <= made:
         raise _no_fit(input_tops(net), fed)
     for layer in net.layer:
         missing = [top for top in layer.top if top not in fed]
-        if layer.type != "Input" and not layer.bottom and 0 < len(missing) < len(layer.top):
+        if layer.type != "Input" and brings_data(layer) and 0 < len(missing) < len(layer.top):
             raise ParameterError("data", f"an array for each top of {_where(layer)}, whose place "
                                  f"it takes: {', '.join(layer.top)}", f"none for "
                                  f"{', '.join(missing)}")
@@ -170,7 +164,7 @@ def _no_fit(names: list[str], fed) -> ParameterError:
 
 
 def as_inputs(net: NetParameter, shapes: Mapping[str, tuple[int, ...]],
-              batch_size: int | None = None) -> NetParameter:
+              size: int | None = None) -> NetParameter:
     """A copy of the net in which each data layer whose tops are all fed is an Input.
 
     It keeps its name, its tops, its include and exclude rules and its transform_param.  Its batches
@@ -179,7 +173,7 @@ def as_inputs(net: NetParameter, shapes: Mapping[str, tuple[int, ...]],
     Args:
         net: the layers of one phase alone, as ``graph.filter_net`` chooses them.
         shapes: {top: the shape of a sample, once transformed} of what is fed.
-        batch_size: for layers that do not say it.
+        size: the batch size for layers that do not say it.
 
     Errors: ParameterError for a layer without a batch size.
     """
@@ -187,8 +181,8 @@ def as_inputs(net: NetParameter, shapes: Mapping[str, tuple[int, ...]],
     fed.CopyFrom(net)
     for layer in fed.layer:
         if _is_replaced(layer, shapes):
-            size = _batch_size(layer) or batch_size
-            if not size:
+            samples = batch_size(layer) or size
+            if not samples:
                 raise ParameterError(_where(layer), "a batch_size, as data takes its place", "none")
             old = LayerParameter()
             old.CopyFrom(layer)
@@ -200,7 +194,7 @@ def as_inputs(net: NetParameter, shapes: Mapping[str, tuple[int, ...]],
             if old.HasField("transform_param"):
                 layer.transform_param.CopyFrom(old.transform_param)
             for top in old.top:
-                layer.input_param.shape.add(dim=[size, *shapes[top]])
+                layer.input_param.shape.add(dim=[samples, *shapes[top]])
     return fed
 
 
@@ -222,7 +216,7 @@ def transforms(net: NetParameter, fed, means: TrainingMeans) -> dict[str, Transf
 def transform_params(net: NetParameter, fed) -> dict[str, tuple[TransformationParameter, str]]:
     """{first top: (transform_param, the layer as errors call it)} of the layers that data feeds."""
     return {layer.top[0]: (layer.transform_param, _where(layer)) for layer in net.layer
-            if not layer.bottom and layer.top and layer.top[0] in fed
+            if brings_data(layer) and layer.top and layer.top[0] in fed
             and layer.transform_param.ListFields()}
 
 
@@ -236,19 +230,8 @@ def _transform(param, name: str, where: str, means: TrainingMeans) -> Transform:
 
 
 def _is_replaced(layer, shapes) -> bool:
-    return (not layer.bottom and layer.type != "Input" and len(layer.top) > 0
+    return (brings_data(layer) and layer.type != "Input" and len(layer.top) > 0
             and set(layer.top) <= set(shapes))
-
-
-def _batch_size(layer) -> int:
-    """The batch size in whichever message a data layer has it; 0 if in none."""
-    for field in _DATA_PARAMS:
-        if layer.HasField(field):
-            return getattr(layer, field).batch_size
-    if layer.dummy_data_param.shape:
-        return layer.dummy_data_param.shape[0].dim[0]
-    found = _BATCH_SIZE.search(layer.python_param.param_str)
-    return int(found[1]) if found else 0
 
 
 def _where(layer) -> str:

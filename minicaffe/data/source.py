@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import numpy
@@ -30,8 +30,8 @@ class Batches:
 
     Args:
         arrays: {blob name: samples (N, ...)}; uint8 stays as it is, all else is kept as float32.
-            A lazy array such as ``ImageFolder`` is read row by row as needed.  It has a shape, the
-            dtype uint8, a length and ``take(rows)``, which two threads may call at once.
+            A lazy array such as ``ImageFolder``, see ``RowsByPlace``, is read row by row as
+            needed; its dtype is uint8.
         batch_size: samples a pass; default: the first axis of the net's blobs.
         shuffle: a new order in each epoch, which depends on the net's seed and the epoch alone;
             a batch may reach into the next epoch.  Without it the samples come in order: to a net
@@ -208,6 +208,20 @@ class _Fed:
     ahead: Prefetcher | None
 
 
+@runtime_checkable
+class RowsByPlace(Protocol):
+    """Samples that are read row by row: an array, or what decodes them when they are asked for."""
+
+    dtype: numpy.dtype
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+
+    def take(self, rows) -> numpy.ndarray:
+        """The samples at these places; two threads may ask at once."""
+
+
 def as_samples(arrays: Mapping[str, object]) -> Arrays:
     """Samples as they are kept: uint8 stays uint8, decoded or not; everything else is float32.
 
@@ -227,8 +241,7 @@ def as_samples(arrays: Mapping[str, object]) -> Arrays:
 
 
 def _kept(array, where: str):
-    if (getattr(array, "dtype", None) == numpy.uint8 and getattr(array, "shape", ())
-            and hasattr(array, "take")):
+    if isinstance(array, RowsByPlace) and array.dtype == numpy.uint8 and array.shape:
         return array
     try:
         found = numpy.asarray(array)

@@ -12,6 +12,7 @@ import numpy
 from .. import randomness
 from ..backend import get_backend
 from ..blob import Blob
+from ..data_layers import Source
 from ..errors import NetError, ParameterError, ShapeError, expect_known, nearest
 from ..layer import TEST, TRAIN, layer_class
 from ..proto import NetParameter, NetState
@@ -69,7 +70,7 @@ class Net(WeightFiles):
         self.dtype = numpy.dtype(dtype)
         self.seed = randomness.default_seed() if seed is None else int(seed)
         self.tick = 0
-        self.source = None
+        self.source: Source | None = None
         self.weights_loaded = False
         self._hooks: dict[str, list[Callable]] = {name: [] for name in (
             "before_forward", "after_forward", "before_backward", "after_backward")}

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from ..data.feeding import Feeder
+from ..data.source import Batches
 from ..data.transform import Transform
 from ..errors import ParameterError
 from ..fillers import without_fillers
@@ -143,7 +144,7 @@ def _net(source, phase: int, extra: NetState, feeder: Feeder, options) -> Net:
 def test_transforms(nets: list[Net]) -> dict[str, Transform]:
     """How the first of the nets that is fed arrays transforms its inputs."""
     for net in nets:
-        if hasattr(net.source, "transforms"):
+        if isinstance(net.source, Batches):
             return dict(net.source.transforms)
     return {}
 

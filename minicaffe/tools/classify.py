@@ -10,10 +10,14 @@ from pathlib import Path
 
 import numpy
 
+from ..data.files import read_file
 from ..data.image import SUFFIXES
-from ..errors import FileFormatError, MinicaffeError, NetError, ParameterError
+from ..errors import FileFormatError, MinicaffeError, NetError, ParameterError, in_line
 from ..proto.files import MissingFileError, existing_file
 from . import trained
+
+_PATH = 1000  # characters of a path that are printed
+_NAME_BYTES = 2**8  # of the name of a class, on average
 
 DESCRIPTION = """\
 Tell what pictures show: for each the classes of the highest probability.
@@ -128,7 +132,7 @@ class Classifier:
         else:  # classes that would be told as 0.0 % only if nothing else is
             best = [k for k in best if scores[k] >= 0.0005] or best
             told = [f"{self.classes[k]} {100 * scores[k]:.1f} %" for k in best]
-        return f"{path}: {', '.join(told)}"
+        return f"{in_line(path, _PATH)}: {', '.join(told)}"
 
 
 def _output(net) -> tuple[str, str]:
@@ -155,7 +159,11 @@ def _classes(weights, labels: str | None, count: int) -> list[str]:
     path = Path(f"{trained.stem_of(weights)}_labels.txt")
     if labels:
         path = existing_file(labels)
-    names = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
+    names = []
+    if path.is_file():
+        text = read_file(path, (count + _NAME_BYTES) * _NAME_BYTES, "a file",
+                         "name the classes in it, one a line.")
+        names = [in_line(name) for name in text.decode("utf-8", "replace").splitlines()]
     if len(names) > count or labels and len(names) < count:
         raise FileFormatError(str(path), f"a name on a line for each of {count} classes",
                               f"{len(names)} lines")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..data_layers import brings_data
 from ..errors import NetError
 from ..layer import TEST
 from ..net.description import filter_net
@@ -123,7 +124,7 @@ def deploy_net(net: NetParameter, shape: Sequence[int] | None = None) -> NetPara
                        "phase TEST", "none")
     deployed = NetParameter(name=chosen.name)
     for layer in reversed(live):
-        deployed.layer.append(_input(layer, wanted, shape) if _is_source(layer) else layer)
+        deployed.layer.append(_input(layer, wanted, shape) if brings_data(layer) else layer)
     for layer in deployed.layer:
         for field in ("include", "exclude", "phase", "loss_weight", "blobs"):
             layer.ClearField(field)
@@ -144,10 +145,6 @@ def _is_judge(layer: LayerParameter) -> bool:
     """Whether a layer compares results with what they should be."""
     return (layer.type.endswith("Loss") or layer.type in ("Accuracy", "DetectionEvaluate")
             or any(layer.loss_weight))
-
-
-def _is_source(layer: LayerParameter) -> bool:
-    return not layer.bottom and layer.type != "Parameter"  # which learns what it puts out
 
 
 def _without_losses(layers: list[LayerParameter]):
@@ -201,7 +198,7 @@ def _name_outputs(kept, judges, layers) -> None:
 
 def _scores(judge: LayerParameter, layers: Iterable[LayerParameter]) -> str:
     """The bottom of a loss or accuracy that the net computes; labels come from outside."""
-    brought = {top for layer in layers if _is_source(layer) for top in layer.top}
+    brought = {top for layer in layers if brings_data(layer) for top in layer.top}
     return next((name for name in judge.bottom if name not in brought), judge.bottom[0])
 
 
@@ -215,7 +212,7 @@ def _wanted(kept, judges, gone) -> set[str]:
     made: set[str] = set()
     for layer in kept:
         unread.difference_update(layer.bottom)
-        if not _is_source(layer):
+        if not brings_data(layer):
             unread.update(layer.top)
             made.update(layer.top)
     unread.difference_update(name for layer in (*judges, *gone) for name in layer.bottom)

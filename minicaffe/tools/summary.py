@@ -8,7 +8,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from ..data.feeding import as_inputs, input_tops
+from ..data.feeding import as_inputs
+from ..data_layers import waits_for_data
 from ..fillers import without_fillers
 from ..layer import TEST, TRAIN
 from ..net import Net
@@ -113,9 +114,8 @@ def _with_inputs(net: NetParameter, size: Shape | None) -> NetParameter:
     Errors: ParameterError for a data layer whose pictures' size is not given.
     """
     shapes = {}
-    tops = set(input_tops(net))
     for layer in net.layer:
-        if layer.bottom or not tops.intersection(layer.top):
+        if not waits_for_data(layer):
             continue
         if layer.type == "Input":
             for shape in layer.input_param.shape[:1] if size else ():

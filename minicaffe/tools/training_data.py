@@ -7,8 +7,8 @@ import logging
 import numpy
 
 from ..data import Dataset
-from ..data.feeding import input_tops
 from ..data.sets import open_dataset
+from ..data_layers import waits_for_data
 from ..errors import ParameterError
 from ..layer import TRAIN
 from ..net.description import filter_net
@@ -64,8 +64,7 @@ def _meant(name: str, size: tuple[int, int, int] | None) -> Dataset:
 def sources_of(net: NetParameter) -> list[LayerParameter]:
     """The layers of phase TRAIN that data may be fed to."""
     chosen = filter_net(upgrade_net(net), NetState(phase=TRAIN))
-    tops = set(input_tops(chosen))
-    return [layer for layer in chosen.layer if tops.intersection(layer.top) and not layer.bottom]
+    return [layer for layer in chosen.layer if waits_for_data(layer) and layer.top]
 
 
 def _picture_size(layer: LayerParameter, wanted: tuple[int, ...] | None

@@ -374,6 +374,17 @@ def test_a_wrong_path_brings_the_nearest_name(tmp_path):
         open_image_folder(tmp_path / "pest")
 
 
+def test_names_that_are_no_utf_8_are_told_with_escapes(tmp_path):
+    odd = os.fsdecode(b"fen\xeatre")
+    path = write_folder(tmp_path / "set", {f"{label}/{number}.png": PNG for label in ("door", odd)
+                                           for number in (1, 2)})
+    found = open_image_folder(path)
+    assert found.classes == ("door", r"fen\xeatre") and len(found.x) == 2
+    (path / odd / "1.png").write_bytes(b"")
+    with pytest.raises(FileFormatError, match=r"fen\\xeatre.1.png: expected a picture"):
+        open_image_folder(path)
+
+
 def test_importing_the_data_package_stays_light():
     code = ("import sys, minicaffe.data\n"
             "print([name for name in ('PIL', 'tqdm', 'urllib.request') if name in sys.modules])")

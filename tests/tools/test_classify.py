@@ -1,6 +1,7 @@
 """``minicaffe classify`` as a user runs it, on tiny nets whose answers are known."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -62,6 +63,23 @@ def probabilities(scores):
 
 
 # ---------------------------------------------------------------------------------------- pictures
+
+def test_a_path_that_is_no_utf_8_is_printed_with_escapes(classify):
+    odd = os.fsdecode(b"fen\xeatre.png")
+    Image.new("RGB", (10, 7), COLOURS["red"]).save(odd, "PNG")
+    status, lines, errors = classify("--weights", save(), odd, "pictures/green.png", "--top", 1)
+    assert status == 0 and not errors
+    assert [line.partition(":")[0] for line in lines] == [r"fen\xeatre.png", "pictures/green.png"]
+    Path(odd).write_bytes(b"")
+    status, lines, errors = classify("--weights", save(), odd, "pictures/green.png")
+    assert status == 2 and len(lines) == 1 and r"fen\xeatre.png: expected a picture" in errors[0]
+
+
+def test_names_of_classes_are_no_great_file(classify):
+    Path("names.txt").write_bytes(b"\n" * 10**6)
+    status, _, errors = classify("--weights", save(), "pictures", "--labels", "names.txt")
+    assert status == 2 and "names.txt: expected a file of at most 66304 bytes" in errors[0]
+
 
 def test_pictures_get_classes_in_the_order_of_their_probability(classify):
     status, lines, errors = classify("--weights", save(factor=0.0005), "pictures/green.png",
