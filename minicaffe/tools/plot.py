@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import FileFormatError, MissingPackageError, ParameterError
 from ..proto.files import atomic_write, existing_file
+from .option_values import check_writable
 
 DESCRIPTION = """\
 Draw loss, accuracy and learning rate over the iterations, from what "train --log FILE" wrote.
@@ -29,7 +32,12 @@ Exit status: 0 done, 2 a mistake in the options or files.
 FORMATS = ("png", "svg", "pdf")
 OTHERS = ("iteration", "seconds", "net", "images_per_second")  # numbers that are no curve
 PANELS = ("loss", "accuracy", "test output", "learning rate")
+# a part of the data has one colour in every drawing; several trainings have one each
+PARTS = {"train": "#1f6fb4", "test": "#e0662f", "validation": "#2f9150", "learning": "#6b6b6b"}
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))  # of several curves of one part
 COLOURS = ("#1f6fb4", "#e0662f", "#2f9150", "#9a4fb5", "#c23a4b", "#7a6a55", "#2aa3a3", "#b5912a")
+
+LEGEND = 110  # letters that a line of the legend has room for
 
 Curves = dict[str, dict[str, dict[int, float]]]  # panel -> curve -> iteration -> value
 
@@ -58,7 +66,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _names(logs: list[str]) -> list[str]:
-    """Short names of log files: without folders, where that tells them apart."""
+    """Short names of log files: without folders, where that tells them apart; none for one."""
+    if len(logs) == 1:
+        return [""]
     stems = [Path(log).stem for log in logs]
     return stems if len(set(stems)) == len(stems) else logs
 
@@ -109,8 +119,7 @@ def check_output(path: str | Path) -> None:
     """Errors: as ``draw_runs``, before there is anything to draw."""
     if Path(path).suffix.lower().removeprefix(".") not in FORMATS:
         raise ParameterError("plot", f"a file name that ends in {', '.join(FORMATS)}", f"'{path}'")
-    if not Path(path).parent.is_dir():
-        raise ParameterError("plot", "a folder that is there", f"'{Path(path).parent}'")
+    check_writable("plot", path)
     _import_figure()
 
 
@@ -195,21 +204,21 @@ def _figure(runs: Mapping[str, Curves]):
 
 
 def _panel(ax, panel: str, runs: Mapping[str, Curves]) -> None:
-    """One panel: test curves with dots at their tests, those of the training thin below them."""
-    several = len(runs) > 1
-    number = 0
-    for r, (run, curves) in enumerate(runs.items()):
+    """One panel: test curves with dots at their tests and a star at the best, those of the
+    training thin below them; the legend above it."""
+    for run, curves, colour in zip(runs, runs.values(), itertools.cycle(COLOURS)):
+        before = Counter()  # curves of the same part
         for name, curve in sorted(curves.get(panel, {}).items()):
-            colour = COLOURS[(r if several else number) % len(COLOURS)]
-            number += 1
-            tested = panel != "learning rate" and not name.startswith("train")
-            style = {"linewidth": 1.8} if tested else {"linewidth": 1.1, "alpha": 0.75}
-            if tested or len(curve) == 1:
-                style.update(marker="o", markersize=3)
-            if several and not tested and panel != "learning rate":
-                style["linestyle"] = (0, (3, 1.5))
-            ax.plot(list(curve), list(curve.values()), color=colour,
-                    label=_label(run, panel, name, curve), **style)
+            part = name.split()[0]
+            style = _style(part, len(curve) == 1, before[part], several=len(runs) > 1)
+            before[part] += 1
+            style["color"] = colour if len(runs) > 1 else PARTS.get(part, COLOURS[-1])
+            best = _best(panel, part, curve)
+            ax.plot(list(curve), list(curve.values()), **style,
+                    label=_label(run, panel, name, curve, best))
+            if best is not None:
+                ax.plot([best], [curve[best]], marker="*", markersize=12, color=style["color"],
+                        markeredgecolor="white", zorder=3)
     _scale(ax, panel, [value for curves in runs.values() for curve in curves.get(panel, {}).values()
                        for value in curve.values()])
     ax.set_ylabel(panel)
@@ -218,15 +227,39 @@ def _panel(ax, panel: str, runs: Mapping[str, Curves]) -> None:
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     if panel != "learning rate":
-        ax.legend(frameon=False, fontsize="small",
-                  loc="lower right" if panel == "accuracy" else "upper right")
+        longest = max((len(line.get_label()) for line in ax.lines), default=1)
+        ax.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1),
+                  borderaxespad=0.2, ncols=max(1, LEGEND // (longest + 6)))
 
 
-def _label(run: str, panel: str, name: str, curve: Mapping[int, float]) -> str:
-    """What the legend says of a curve: its last value too."""
-    last = curve[max(curve)]
-    value = f"{100 * last:.2f} %" if panel == "accuracy" else f"{last:.4g}"
-    label = f"{run}: {name} {value}".removeprefix(": ").replace("$", r"\$")  # no mathematics
+def _style(part: str, is_dot: bool, number: int, several: bool) -> dict:
+    """How a curve is drawn, but for its colour: the ``number``-th of its part in a panel."""
+    tested = part not in ("train", "learning")
+    style = {"linewidth": 1.8} if tested else {"linewidth": 1.1, "alpha": 0.75}
+    if tested or is_dot:
+        style.update(marker="o", markersize=3)
+    if several:  # the parts of a training are of one colour
+        number += {"train": 1, "validation": 2}.get(part, 0)
+    return {**style, "linestyle": DASHES[number % len(DASHES)]}
+
+
+def _best(panel: str, part: str, curve: Mapping[int, float]) -> int | None:
+    """The first iteration at which a test was best; None for what is no loss or accuracy of one."""
+    finite = [k for k, value in curve.items() if math.isfinite(value)]
+    if part == "train" or len(finite) < 2 or panel not in PANELS[:2]:
+        return None
+    return (max if panel == "accuracy" else min)(finite, key=curve.get)
+
+
+def _label(run: str, panel: str, name: str, curve: Mapping[int, float], best: int | None) -> str:
+    """What the legend says of a curve: its last value, and the best where that is another."""
+    def told(iteration: int) -> str:
+        value = curve[iteration]
+        return f"{100 * value:.2f} %" if panel == "accuracy" else f"{value:.4g}"
+    last = max(curve)
+    label = f"{run}: {name} {told(last)}".removeprefix(": ").replace("$", r"\$")  # no mathematics
+    if best is not None and curve[best] != curve[last]:
+        label += f", best {told(best)} at {best}"
     return f" {label}" if label.startswith("_") else label  # which matplotlib would hide
 
 

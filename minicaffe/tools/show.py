@@ -14,6 +14,7 @@ from ..errors import ParameterError, nearest
 from ..proto.files import atomic_write
 from ..proto.formats import read_weights
 from . import trained
+from .option_values import check_writable
 
 DESCRIPTION = """\
 Draw the filters of a convolution; with a picture, what the net's layers make of it.
@@ -68,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
     """Draw filters or maps; returns the exit status."""
     if Path(options.output).suffix.lower() != ".png":
         raise ParameterError("--output", "a file name that ends in .png", f"'{options.output}'")
+    check_writable("--output", options.output)
     strips = _maps(options) if options.picture else [_filters(options.weights, options.layer)]
     write_png(compose(strips), options.output)
     for strip in strips:

@@ -20,7 +20,7 @@ from ..proto.upgrade import upgrade_net
 from . import models, trained
 from .costs import LayerSummary, Shape, Summary, summarize
 from .input_shapes import sample_shapes, shape_wanted
-from .option_values import checked, whole
+from .option_values import check_writable, checked, whole
 
 DESCRIPTION = """\
 Print a table of a net's layers: shapes, parameters, multiply-adds, memory; below it the totals.
@@ -72,6 +72,8 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Print the summary of a net; returns the exit status."""
+    if options.json:
+        check_writable("--json", options.json)
     net = _net(options)
     if options.weights:
         net.copy_from(options.weights, complete=True)

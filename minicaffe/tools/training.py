@@ -17,6 +17,7 @@ from ..solvers import Solver
 from ..solvers.nets import solver_param
 from . import models, plot
 from .confusion import Confusion, evaluate, scores_blob
+from .option_values import check_writable
 from .start import settings_of
 from .train_options import TrainOptions
 from .training_data import augment, classes_of, open_samples, warn_of_few
@@ -114,10 +115,8 @@ def _check_outputs(param: SolverParameter, options: TrainOptions) -> None:
     if options.log and options.log == options.plot:
         raise ParameterError("--log and --plot", "two files", f"'{options.log}' for both")
     for option, name in (("--log", options.log), ("--plot", options.plot)):
-        path = Path(name or "")
-        written = path if path.exists() else path.parent
-        if name and (path.is_dir() or not os.access(written, os.W_OK)):
-            raise ParameterError(option, "a file that can be written", f"'{path}'")
+        if name:
+            check_writable(option, name)
     if options.plot:
         plot.check_output(options.plot)
     if param.snapshot_format == SolverParameter.HDF5:

@@ -1,6 +1,7 @@
 """``minicaffe plot``: what is read from logs, which curves they give, and the files drawn."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,61 @@ def test_losses_that_fall_far_and_rates_are_drawn_to_a_logarithmic_scale(tmp_pat
     assert scales(0.001) == ["log", "log"] and scales(1.0) == ["linear", "log"]
 
 
+def colours(events, *more):
+    """{label up to its number: colour} of the curves of the drawing of one training, or several."""
+    from minicaffe.tools.plot import _figure
+    figure = _figure({str(k) if more else "": curves_of(each)
+                      for k, each in enumerate((events, *more))})
+    return {re.sub(r" [0-9.]+( %)?$", "", line.get_label()): line.get_color()
+            for ax in figure.axes for line in ax.lines if not line.get_label().startswith("_")}
+
+
+def test_a_curve_has_the_same_colour_whichever_others_are_there():
+    pytest.importorskip("matplotlib")
+    all_of_them = colours([TEST, {**TEST, "part": "validation"}, TRAIN])
+    assert len({all_of_them[f"{part} loss"] for part in ("train", "test", "validation")}) == 3
+    assert all_of_them["test loss"] == all_of_them["test accuracy"]
+    for events in ([TRAIN], [TEST], [TEST, TRAIN], [{**TEST, "part": "validation"}, TEST]):
+        for label, colour in colours(events).items():
+            assert colour == all_of_them[label]
+    two, three = colours([TEST], [TEST]), colours([TEST], [TEST], [TEST])
+    assert two["0: test loss"] != two["1: test loss"]
+    assert two.items() <= three.items()
+
+
+def test_the_best_test_is_marked_and_told():
+    pytest.importorskip("matplotlib")
+    from minicaffe.tools.plot import _figure
+    events = [{**TEST, "iteration": k, "accuracy": a, "loss": loss} for k, a, loss in (
+        (0, 0.1, 2.0), (10, 0.8, 0.5), (20, 0.75, 0.6), (30, 0.8, float("nan")))]
+    loss, accuracy = _figure({"": curves_of([TRAIN, *events, {**TRAIN, "iteration": 30}])}).axes[:2]
+    stars = [[(*line.get_xdata(), *line.get_ydata()) for line in ax.lines
+              if line.get_marker() == "*"] for ax in (loss, accuracy)]
+    assert stars == [[(10, 0.5)], [(10, 0.8)]]
+    assert "test loss nan, best 0.5 at 10" in [line.get_label() for line in loss.lines]
+    assert "test accuracy 80.00 %" in [line.get_label() for line in accuracy.lines]
+
+
+@pytest.mark.parametrize("runs", [1, 2, 5])
+def test_the_legend_lies_on_no_curve(runs):
+    pytest.importorskip("matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from minicaffe.tools.plot import _figure
+    events = [{**kind, "iteration": k, "loss": 1.0, "accuracy": 1.0, "lr": 0.1, "part": part}
+              for k in (0, 50) for kind, part in ((TRAIN, "train"), (TEST, "test"))]
+    figure = _figure({f"a training of a long name {k}" * (runs > 1): curves_of(events)
+                      for k in range(runs)})
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    boxes = [ax.get_window_extent(renderer) for ax in figure.axes]
+    for ax in figure.axes[:2]:
+        legend = ax.get_legend().get_window_extent(renderer)
+        assert not any(legend.y0 < box.y1 - 1 and legend.y1 > box.y0 + 1 for box in boxes)
+        assert 0 <= legend.x0 and legend.x1 <= figure.bbox.x1 and legend.y1 <= figure.bbox.y1
+
+
 def test_without_numbers_nothing_is_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     with pytest.raises(ParameterError, match="plot: expected events with numbers to draw, got "
@@ -194,7 +250,8 @@ def test_several_logs_are_compared_by_name(plot, arguments, names):
                                       "for each log, got a, b"),
     (["log.jsonl", "log.jsonl", "--names", "a,a"], "ParameterError: --names: expected 2 different"),
     (["log.jsonl", "log.jsonl"], "ParameterError: --names: expected 2 different names"),
-    (["log.jsonl", "-o", "none/x.png"], "ParameterError: plot: expected a folder that is there")])
+    (["log.jsonl", "-o", "none/x.png"], "ParameterError: plot: expected a file in a folder that is "
+     "there, got 'none/x.png', and there is no folder 'none'. Hint: mkdir -p none makes it.")])
 def test_mistakes_are_told_in_one_line(plot, arguments, message):
     pytest.importorskip("matplotlib")
     write_log("log.jsonl")

@@ -235,7 +235,8 @@ def test_each_strip_stands_under_its_caption():
     (["--weights", "mine_iter_1.caffemodel", "-o", "out.jpg"],
      "ParameterError: --output: expected a file name that ends in .png, got 'out.jpg'"),
     (["--weights", "mine_iter_1.caffemodel", "-o", "none/out.png"],
-     "error: [Errno 2] No such file or directory: ")])
+     "ParameterError: --output: expected "
+     "a file in a folder that is there, got 'none/out.png', and there is no folder 'none'. ")])
 def test_mistakes_are_told_in_one_line(show, arguments, message):
     text = (NET % 3).split('layer { name: "conv1"')[0] + """layer { name: "ip" type: "InnerProduct"
         bottom: "data" top: "ip" inner_product_param { num_output: 2 } }"""

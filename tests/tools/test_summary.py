@@ -342,7 +342,8 @@ def test_a_first_axis_that_is_time_counts_no_samples():
      "such a layer does not tell, got none. Hint: give it as channels, height and width, such as "
      "--image-size 3x224x224."),
     (["--device", "gpu"], "DeviceError: device 'gpu': expected one of "),
-    (["--json", "none/out.json"], "error: [Errno 2] No such file or directory: ")])
+    (["--json", "none/out.json"], "ParameterError: --json: expected "
+     "a file in a folder that is there, got 'none/out.json', and there is no folder 'none'. ")])
 def test_mistakes_are_told_in_one_line(summary, arguments, message):
     status, lines, said = summary(*arguments)
     assert status == 2 and lines == [] and said.startswith(message), said

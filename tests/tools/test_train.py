@@ -110,12 +110,13 @@ def test_a_missed_target_is_exit_status_3(train):
     (["--data", "nowhere/"], "MissingFileError: nowhere: no such file or folder"),
     (["--resume"], "ParameterError: --resume: expected a state 'snapshots/digits_iter_N.solver"
                    "state', got none. Hint: was it another --snapshot-dir, --model or --data?"),
-    (["--log", "nowhere/log"], "ParameterError: --log: expected a file that can be written, got "
-                               "'nowhere/log'"),
+    (["--log", "nowhere/log"], "ParameterError: --log: expected a file in a folder that is "
+     "there, got 'nowhere/log', and there is no folder 'nowhere'. Hint: mkdir -p nowhere "
+     "makes it."),
     (["--plot", "curves.jpg"], "ParameterError: plot: expected a file name that ends in png, svg, "
                                "pdf, got 'curves.jpg'"),
-    (["--plot", "nowhere/x.png"], "ParameterError: --plot: expected a file that can be written, "
-                                  "got 'nowhere/x.png'"),
+    (["--plot", "nowhere/x.png"], "ParameterError: --plot: expected a file in a folder "
+     "that is there, got 'nowhere/x.png', and there is no folder 'nowhere'. "),
     (["--plot", "x.png", "--log", "x.png"], "ParameterError: --log and --plot: expected two files, "
                                             "got 'x.png' for both"),
     (["--model", "nett.prototxt"], "MissingFileError: nett.prototxt: no such file. "
