@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 
 from .backend import set_device, set_mode_cpu, set_mode_gpu
+from .caffe_name import find_modules_once, install_as_caffe, missing
 from .errors import MinicaffeError
 from .layer import TEST, TRAIN, Layer, layer_type_list
 from .net import Net
@@ -27,7 +28,7 @@ _LATER = {
 
 def __getattr__(name: str):
     if name not in _LATER:
-        raise AttributeError(f"module 'minicaffe' has no attribute '{name}'")
+        raise missing("module 'minicaffe'", name)
     module = importlib.import_module(f".{_LATER[name]}", __name__)
     return module if name == _LATER[name] else getattr(module, name)
 
@@ -36,6 +37,8 @@ def __dir__():
     return sorted({*globals(), *_LATER})
 
 
-__all__ = ["TEST", "TRAIN", "Layer", "MinicaffeError", "Net", "layer_type_list", "set_device",
-           "set_mode_cpu", "set_mode_gpu", "set_random_seed", "__version__",
-           *_LATER]
+find_modules_once()
+
+__all__ = ["TEST", "TRAIN", "Layer", "MinicaffeError", "Net", "install_as_caffe",
+           "layer_type_list", "set_device", "set_mode_cpu", "set_mode_gpu", "set_random_seed",
+           "__version__", *_LATER]

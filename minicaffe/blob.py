@@ -42,6 +42,12 @@ class Memory:
         self._copy_is_newer = False
         self._is_cleared = False
 
+    def __getstate__(self) -> dict:
+        return {**vars(self), "watchers": list(self.watchers)}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state, watchers=WeakSet(state["watchers"]))
+
     def place(self, array) -> None:
         """Live in this array from now on; what was there is forgotten."""
         self.array, self._copy, self._copy_is_newer = array, None, False
@@ -163,6 +169,10 @@ class Blob:
         except (MemoryError, ValueError, OverflowError) as error:
             dtype = self._memory["data"].dtype
             raise does_not_fit(f"blob '{self.name}'", self.shape, dtype) from error
+
+    def __getstate__(self) -> dict:
+        """For a copy, whose arrays are others."""
+        return {**vars(self), "_views": {}}
 
     @property
     def kind(self) -> tuple:

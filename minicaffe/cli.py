@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from .errors import MinicaffeError, nearest
+from .net import Net
 from .version import __version__
 
 COMMANDS = {"train": "train a net", "classify": "tell what pictures show, with a trained net",
@@ -70,6 +71,8 @@ def _command_parser(command: str, make, *name, **more) -> argparse.ArgumentParse
                   description=module.DESCRIPTION, **more)
     typed = "python train.py" if parser.prog == "train.py" else parser.prog
     parser.epilog = module.EPILOG.replace("COMMAND", typed)
+    parser.add_argument("--no-python", action="store_true", help="refuse nets with layers of type "
+                        "Python, which run code: for nets of strangers")
     return module.add_options(parser)
 
 
@@ -82,6 +85,7 @@ def _run(read: Callable, arguments: Sequence[str] | None) -> int:
         logging.getLogger(told).setLevel(logging.INFO)
     try:
         options = read(arguments)  # imports the command's module, which takes a moment already
+        Net.allow_python = not options.no_python
         return options.run(options)
     except MinicaffeError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

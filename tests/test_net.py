@@ -396,11 +396,6 @@ def test_a_python_layer_that_is_not_there_is_named(folder_on_path, make_net):
                                 "got 'Min'. Hint: did you mean 'Mine'?")
 
 
-def test_a_python_layer_whose_module_lacks_a_module_says_so(folder_on_path, make_net):
-    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
-        make_net(python_net(folder_on_path, "import not_installed_anywhere", "incomplete"))
-
-
 def test_a_python_layer_called_like_one_of_ours_is_the_users(folder_on_path, make_net):
     minus = TIMES.replace("class Mine", "class ReLU").replace("else 10", "else -1")
     conv = """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1,1,2,2] } } }

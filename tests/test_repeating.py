@@ -3,6 +3,7 @@
 
 import copy
 import gc
+import pickle
 import signal
 import threading
 import weakref
@@ -382,6 +383,24 @@ def test_a_pass_that_fails_is_no_recording(make_net, monkeypatch):
         with pytest.raises(ZeroDivisionError):
             net.forward()
     agree(net)
+
+
+@pytest.mark.parametrize("keep", ["all", []])
+def test_a_net_can_be_pickled(make_net, keep):
+    """And so handed to another process; its numbers lie in arrays of its own."""
+    net = make_net(INPUT % "2, 4, 9, 9" + LAYERS["wide"] + one("ReLU", "", "y", "y"), TRAIN,
+                   device="cpu", keep=keep)
+    for seed in range(4):
+        change(net, seed)
+        net.forward()
+    other = pickle.loads(pickle.dumps(net))
+    assert other.backend is net.backend
+    assert (other.forward()["y"] == net.forward()["y"]).all()
+    blob = other.device_blobs["y"]
+    assert numpy.shares_memory(blob.data, blob.memory("data").array)
+    other.params["Convolution"][0].data[...] = 0
+    assert net.params["Convolution"][0].data.any()
+    assert not numpy.array_equal(other.forward()["y"], net.forward()["y"])
 
 
 def test_a_copy_of_a_net_is_repeated_on_arrays_of_its_own(net):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from ..errors import DeviceError, nearest
+from ..errors import DeviceError
+from . import registry
 from .base import Backend
 from .interrupts import signals_held
+from .registry import get_backend, register_backend
 
+__all__ = ["Backend", "get_backend", "register_backend", "set_device", "set_mode_cpu",
+           "set_mode_gpu"]
 
-def _numpy() -> Backend:
-    return Backend()
+_gpu = 0
 
 
 def _cpu() -> Backend:
@@ -19,29 +20,8 @@ def _cpu() -> Backend:
     return CpuBackend()
 
 
-_makers: dict[str, Callable[[], Backend]] = {"numpy": _numpy, "cpu": _cpu}
-_made: dict[str, Backend] = {}
-_current = "cpu"
-_gpu = 0
-
-
-def register_backend(name: str, maker: Callable[[], Backend]) -> None:
-    """Make a device known by name; ``maker`` is called when it is first used."""
-    _makers[name] = maker
-
-
-def get_backend(name: str | None = None) -> Backend:
-    """The backend of a device, or of the current one.
-
-    Errors: DeviceError for an unknown name, or where a part that the device needs is missing.
-    """
-    name = _current if name is None else name
-    if name not in _makers:
-        raise DeviceError(f"device '{name}'", f"one of {', '.join(sorted(_makers))}", repr(name),
-                          nearest(str(name), _makers))
-    if name not in _made:
-        _made[name] = _makers[name]()
-    return _made[name]
+register_backend("numpy", Backend)
+register_backend("cpu", _cpu)
 
 
 def set_device(device: str | int) -> None:
@@ -51,12 +31,11 @@ def set_device(device: str | int) -> None:
 
     Errors: DeviceError, at once, where the device cannot be used.
     """
-    global _current, _gpu
+    global _gpu
     if isinstance(device, int):
         _gpu = device
-        return
-    get_backend(device)
-    _current = device
+    else:
+        registry.choose(device)
 
 
 def set_mode_cpu() -> None:

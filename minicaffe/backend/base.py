@@ -14,6 +14,7 @@ from ..elementwise import leaky
 from ..window import Window
 from . import convolution, lstm, pooling, winograd
 from .operands import check_sizes, check_sums, evaluated
+from .registry import get_backend
 
 
 class Backend:
@@ -31,6 +32,10 @@ class Backend:
     xp = numpy
     is_host = True
     fuses: frozenset[str] = frozenset()
+
+    def __reduce__(self):
+        """Copies, and what is unpickled in another process, find the device by its name."""
+        return get_backend, (self.name,)
 
     # ------------------------------------------------------------------------------- arrays
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 
+from ..caffe_name import install_as_caffe
 from ..errors import NetError, nearest
 from ..layer import Layer
 
@@ -15,7 +17,9 @@ class Python(Layer):
     The class implements ``setup``, ``reshape``, ``forward`` and ``backward`` as any layer does; its
     blobs' ``data`` and ``diff`` are NumPy arrays on every device; ``self.param_str`` is the text
     that the net gives it.  ``reshape`` is called before every pass, so that a layer that reads
-    data may size its tops by what it read.
+    data may size its tops by what it read.  The module may say ``import caffe``: it gets minicaffe.
+
+    A net with such a layer runs code: ``Net(..., allow_python=False)`` refuses it.
     """
 
     @classmethod
@@ -23,13 +27,7 @@ class Python(Layer):
         """An instance of the user's class.  Errors: NetError where there is none."""
         where = f"Python '{param.name}'"
         module_name, class_name = param.python_param.module, param.python_param.layer
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            if error.name != module_name:
-                raise  # the module is there, and itself imports something that is not
-            raise NetError(where, "a module on Python's path", f"'{module_name}'",
-                           "start in its folder or add that to PYTHONPATH.") from None
+        module = _imported(module_name, where)
         layer = getattr(module, class_name, None)
         if not (inspect.isclass(layer) and issubclass(layer, Layer)):
             layers = [name for name, value in vars(module).items()
@@ -39,3 +37,23 @@ class Python(Layer):
         made = layer(param, **context)
         made.host = made.reshapes_always = True
         return made
+
+
+def _imported(name: str, where: str):
+    """The module of that name; ``import caffe`` in it finds minicaffe.
+
+    Errors: NetError where it is not there, or cannot be imported.
+    """
+    if not name or name.startswith("."):
+        raise NetError(where, "the name of a module on Python's path", repr(name))
+    if "caffe" not in sys.modules:
+        install_as_caffe()
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:  # whatever a module of the user's may raise
+        absent = error.name if isinstance(error, ModuleNotFoundError) else None
+        if absent and f"{name}.".startswith(f"{absent}."):
+            raise NetError(where, "a module on Python's path", f"'{name}'",
+                           "start in its folder or add that to PYTHONPATH.") from None
+        raise NetError(where, f"a module '{name}' that can be imported",
+                       f"{type(error).__name__}: {error}") from error

@@ -153,3 +153,13 @@ def check_types(net) -> None:
     for i, layer in enumerate(net.layer):
         if not layer.type:
             raise NetError(f"layer {i} '{layer.name}'", "a type", "none")
+
+
+def refuse_python(net) -> None:
+    """Errors: NetError for a layer of type Python, which would import a module and run its code."""
+    for layer in net.layer:
+        if layer.type == "Python":
+            raise NetError(f"Python '{layer.name}'", "a net without code of its own, as layers of "
+                           "type Python are forbidden",
+                           f"'{layer.python_param.module}.{layer.python_param.layer}'",
+                           "allow_python=True, or no --no-python, lets it run.")

@@ -12,6 +12,7 @@ import numpy
 from .. import randomness
 from ..backend import get_backend
 from ..blob import Blob
+from ..caffe_name import missing
 from ..data_layers import Source
 from ..errors import NetError, ParameterError, ShapeError, expect_known, nearest
 from ..layer import TEST, TRAIN, layer_class
@@ -43,6 +44,8 @@ class Net(WeightFiles):
         device: its name, such as 'cpu'; default: the one of ``set_device``.
         dtype: 'float32', or 'float64', on which gradients are checked.
         seed: of fillers and dropout; default: that of ``set_random_seed``, or else a fresh one.
+        allow_python: False to refuse layers of type Python, which import and run code; default:
+            ``Net.allow_python``, which is True.
 
     Attributes, beside pycaffe's:
         graph: its layers and blobs as they are wired.  plan: the steps that its passes run.
@@ -53,16 +56,19 @@ class Net(WeightFiles):
     Errors: ParseError, NetError, ShapeError, ParameterError for a net that cannot be built.
     """
 
+    allow_python = True
+
     def __init__(self, network_file: str | PathLike | NetParameter, phase: int | str | PathLike,
                  level: int = 0, stages: Sequence[str] | None = None,
                  weights: str | PathLike | int | None = None, *, keep: str | Sequence[str] = "all",
-                 device: str | None = None, dtype: str = "float32", seed: int | None = None):
+                 device: str | None = None, dtype: str = "float32", seed: int | None = None,
+                 allow_python: bool | None = None):
         if isinstance(phase, str | PathLike):  # pycaffe's older order: Net(file, weights, phase)
             phase, weights = (level if weights is None else weights), phase
             level = 0
-        if phase not in (TRAIN, TEST) or weights in ("TRAIN", "TEST"):
-            raise ParameterError("Net", "a phase, caffe.TRAIN or caffe.TEST",
-                                 repr(weights if weights in ("TRAIN", "TEST") else phase))
+        word = weights if str(weights).upper() in ("TRAIN", "TEST") else None
+        if phase not in (TRAIN, TEST) or word:
+            raise ParameterError("Net", "a phase, caffe.TRAIN or caffe.TEST", repr(word or phase))
         if dtype not in ("float32", "float64", numpy.float32, numpy.float64):
             raise ParameterError("Net: dtype", "'float32' or 'float64'", repr(dtype))
         self.phase = phase
@@ -75,7 +81,8 @@ class Net(WeightFiles):
         self._hooks: dict[str, list[Callable]] = {name: [] for name in (
             "before_forward", "after_forward", "before_backward", "after_backward")}
         self.param = self._description(
-            network_file, NetState(phase=phase, level=level, stage=stages or []))
+            network_file, NetState(phase=phase, level=level, stage=stages or []),
+            self.allow_python if allow_python is None else allow_python)
         self.name = self.param.name or "net"
         self.graph = wiring.build(self.param, phase, self.backend, self.dtype, self.seed)
         self.layers, self.device_blobs = self.graph.layers, self.graph.blobs
@@ -91,8 +98,11 @@ class Net(WeightFiles):
         return (f"<Net '{self.name}': {len(self.layers)} layers, inputs {self.inputs}, "
                 f"outputs {self.outputs}, on {self.backend.name}>")
 
+    def __getattr__(self, name: str):
+        raise missing("Net", name)
+
     @staticmethod
-    def _description(network_file, state) -> NetParameter:
+    def _description(network_file, state, allow_python: bool) -> NetParameter:
         if hasattr(network_file, "to_proto"):
             network_file = network_file.to_proto()
         param = read_net(network_file)
@@ -102,6 +112,8 @@ class Net(WeightFiles):
         state.stage.extend(set(param.state.stage).difference(state.stage))
         chosen = description.filter_net(param, state)
         description.check_types(chosen)
+        if not allow_python:
+            description.refuse_python(chosen)
         chosen.state.CopyFrom(state)
         description.add_loss_tops(
             chosen, lambda layer: wiring.missing_tops(layer_class(layer), layer))

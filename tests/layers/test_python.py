@@ -1,9 +1,13 @@
 """Python: layers that a user wrote."""
 
+import sys
+
 import numpy as np
 import pytest
 
 import minicaffe
+from minicaffe import cli
+from minicaffe.errors import NetError
 from minicaffe.testing import OneLayerNet, check_layer
 
 from .naive import numbers, refusal
@@ -44,7 +48,6 @@ class NoLayer:
 @pytest.fixture(autouse=True)
 def modules(tmp_path, monkeypatch):
     (tmp_path / "my_layers_of_test_python.py").write_text(MODULE)
-    (tmp_path / "half_a_module_of_test_python.py").write_text("import nothing_of_this_name")
     monkeypatch.syspath_prepend(tmp_path)
 
 
@@ -81,9 +84,43 @@ def test_errors_say_what_was_expected(text, expected):
     assert refusal(text, {"x": np.zeros(3)}) == expected
 
 
-def test_an_import_that_fails_inside_the_module_shows_itself():
-    with pytest.raises(ModuleNotFoundError, match="nothing_of_this_name"):
-        refusal(layer(module="half_a_module_of_test_python"), {"x": np.zeros(3)})
+@pytest.mark.parametrize("code, raised", [
+    ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+    ("1 / 0", "ZeroDivisionError: division by zero"), ("def", "SyntaxError: "),
+    ("raise SystemExit(3)", "SystemExit: 3")])
+def test_a_module_that_cannot_be_imported_is_told_with_its_error(tmp_path, monkeypatch, code,
+                                                                 raised):
+    (tmp_path / "broken_module.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_module", raising=False)
+    with pytest.raises(NetError) as caught:
+        OneLayerNet(layer(module="broken_module"), {"x": np.zeros(3)})
+    assert str(caught.value).startswith("Python 'l': expected a module 'broken_module' that can be "
+                                        f"imported, got {raised}")
+    assert caught.value.__cause__ is not None  # with its traceback
+
+
+@pytest.mark.parametrize("name", ["", ".x", "no.such.package"])
+def test_the_name_of_a_module_is_one(name):
+    with pytest.raises(NetError, match="module on Python's path, got "):
+        OneLayerNet(layer(module=name), {"x": np.zeros(3)})
+
+
+def test_nets_of_strangers_can_be_kept_from_running_code(tmp_path, monkeypatch, capsys):
+    net = f"""layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 2 }} }} }}
+              layer {{ name: "l" bottom: "x" top: "y" {layer()} }}"""
+    (tmp_path / "net.prototxt").write_text(net)
+    monkeypatch.setattr(minicaffe.Net, "allow_python", True)  # the command sets it
+    expected = ("NetError: Python 'l': expected a net without code of its own, as layers of type "
+                "Python are forbidden, got 'my_layers_of_test_python.TimesLayer'. Hint: "
+                "allow_python=True, or no --no-python, lets it run.")
+    with pytest.raises(NetError) as caught:
+        minicaffe.Net(tmp_path / "net.prototxt", minicaffe.TEST, allow_python=False)
+    assert f"NetError: {caught.value}" == expected
+    minicaffe.Net(tmp_path / "net.prototxt", minicaffe.TEST)
+    assert cli.main(["summary", "--model", str(tmp_path / "net.prototxt"), "--no-python"]) == 2
+    assert capsys.readouterr().err == expected + "\n"
+    assert cli.main(["summary", "--model", str(tmp_path / "net.prototxt")]) == 0
 
 
 def test_the_class_is_a_layer_type_of_its_own_too():

@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 import minicaffe as caffe
-from minicaffe.backend import cpu
+from minicaffe.backend.cpu.runtime import threads
 from minicaffe.data import Batches, Dataset, Transform
 from minicaffe.errors import NetError
 from minicaffe.proto import SolverParameter, TransformationParameter, wire
@@ -137,7 +137,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path, device, prefetch)
         assert equal_bits(weights(straight), weights(resumed))
 
 
-@pytest.mark.skipif(cpu.threads.launched() < 2, reason="one core")
+@pytest.mark.skipif(threads.launched() < 2, reason="one core")
 def test_two_threads_compute_the_bits_of_one(tmp_path):
     found, before = [], caffe.get_num_threads()
     try:
