@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from ..errors import FileFormatError
 from .files import existing_file
 from .layer_params import field_of
-from .schema import is_repeated
+from .schema import PACKAGE, is_repeated
 from .tokens import Source, Token
 from .unknown import Unknown, hint_for_type
 
@@ -146,7 +146,13 @@ class _Parser:
         return self.source.error(self.token, expected, self.token)
 
     def name_of_field(self) -> Token:
+        """The name of the next field; protobuf writes that of a layer of one's own in brackets."""
         token = self.advance()
+        if token.text == "[" and self.token.text.startswith(f"{PACKAGE}."):
+            token = self.advance()
+            token = token._replace(text=token.text.rpartition(".")[2])
+            if not self.accept("]"):
+                raise self.source.error(self.token, "']'", self.token)
         if token.kind != "word" or not token.text.isidentifier():
             hint = "one closing brace too many?" if token.text in ("}", ">") else ""
             raise self.source.error(token, "the name of a field", token, hint)

@@ -76,6 +76,8 @@ def test_they_are_written_as_they_are_read():
     text = to_text(net)
     assert "\n  raise_of_tests_param {\n" in text
     assert parse_text(text, NetParameter) == net
+    assert "[caffe.own.raise_of_tests_param] {" in str(net)  # what protobuf itself writes
+    assert parse_text(str(net), NetParameter) == net
     assert NetParameter.FromString(net.SerializeToString()) == net
 
 
@@ -86,6 +88,10 @@ def test_a_caffemodel_holds_them(tmp_path):
 
 
 @pytest.mark.parametrize("text, told", [
+    ("[caffe.raise_of_tests_param { }", "expected ']', got '{'."),
+    ("[caffe.own.gadget_param] { a: 1 }", "LayerParameter has no field 'gadget_param'. Hint: "
+     "Caffe refuses it as well; leave it out if it changes nothing."),
+    ("[raise_of_tests_param] { }", "expected the name of a field, got '['."),
     ("raise_of_tests_param { exponnet: 2 }", "RaiseOfTestsParameter has no field 'exponnet'. "
      "Hint: did you mean 'exponent'?"),
     ("raise_of_test_param { }", "LayerParameter has no field 'raise_of_test_param'. "
@@ -95,8 +101,9 @@ def test_a_caffemodel_holds_them(tmp_path):
     ("raise_of_tests_param { kind: HRAD }", "expected one of SOFT, HARD for 'kind', got 'HRAD'. "
      "Hint: did you mean 'HARD'?")])
 def test_errors_in_text_know_them(text, told):
+    kind = "ReLU" if "gadget" in text else "RaiseOfTests"
     with pytest.raises(ParseError) as caught:
-        parse_text(f'type: "RaiseOfTests" {text}', LayerParameter)
+        parse_text(f'type: "{kind}" {text}', LayerParameter)
     assert str(caught.value).endswith(told)
 
 

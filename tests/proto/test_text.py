@@ -125,7 +125,7 @@ def test_text_is_added_to_a_message_that_is_given():
         ('name: "a" }', "n.prototxt:1:11: expected the name of a field, got '}'. "
                         "Hint: one closing brace too many?"),
         ("clip_param { max: 1 }", "n.prototxt:1:12: ClipParameter needs 'min'."),
-        ('name: "\udcff"', "n.prototxt:1:7: expected UTF-8 text for 'name', got \"\\udcff\"."),
+        ('name: "\udcff"', "n.prototxt:1:7: expected UTF-8 text for 'name', got \"\\xff\"."),
         (r'name: "\UFFFFFFFF"', "n.prototxt:1:7: expected escapes of characters that exist, "
                                 r'got "\UFFFFFFFF".'),
     ],
