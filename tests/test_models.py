@@ -14,7 +14,7 @@ from minicaffe.data import Transform
 from minicaffe.errors import ParameterError
 from minicaffe.proto import SolverParameter
 from minicaffe.solvers import Solver
-from minicaffe.tools import models, task, train_options
+from minicaffe.tools import models, train_options, training
 from minicaffe.tools.deploy import deploy_net
 
 # parameters that are learned (GoogLeNet: in phase TRAIN, in TEST), million products a picture, side
@@ -147,9 +147,9 @@ def pictures(tmp_path, monkeypatch):
 def test_pictures_of_a_folder_are_brought_to_a_size_and_cropped(pictures, name, side, stored):
     options = train_options.add_options(argparse.ArgumentParser()).parse_args(
         ["--model", name, "--data", pictures, "--batch-size", "3", "--device", "numpy"])
-    training = task.prepare(options)
-    net = training.solver.net
-    assert training.dataset.x.shape == (12, 3, stored, stored)
+    made = training.prepare(train_options.TrainOptions.of(options))
+    net = made.solver.net
+    assert made.dataset.x.shape == (12, 3, stored, stored)
     assert net.source.fill(net, 0) == 3
     data, scale = net.blobs["data"].data, 0.017 if name == "mobilenet" else 1
     assert data.shape == (3, 3, side, side)
