@@ -17,7 +17,8 @@ from .version import __version__
 COMMANDS = {"train": "train a net", "classify": "tell what pictures show, with a trained net",
             "show": "draw a net's filters, or what its layers make of a picture",
             "summary": "tell what a net's layers make, cost and hold",
-            "plot": "draw the curves of trainings"}
+            "plot": "draw the curves of trainings",
+            "models": "list the nets that --model knows by name"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +36,9 @@ def train(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main_options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="minicaffe", description="Caffe's layer graph in Python.")
+    parser = argparse.ArgumentParser(
+        prog="minicaffe", description="Caffe's layer graph in Python.",
+        epilog="minicaffe COMMAND --help tells the options of a command.")
     parser.add_argument("--version", action="version", version=f"minicaffe {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     chosen = parser
@@ -44,6 +47,9 @@ def _main_options(arguments: Sequence[str]) -> argparse.Namespace:
             chosen = _command_parser(name, commands.add_parser, name, help=help)
         else:
             commands.add_parser(name, help=help)
+    if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
+        hint = nearest(arguments[0], COMMANDS) or f"the commands are {', '.join(COMMANDS)}."
+        parser.error(f"unknown command '{arguments[0]}'. Hint: {hint}")
     return _parsed(parser, chosen, arguments)
 
 

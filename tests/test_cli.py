@@ -27,8 +27,21 @@ def test_help_lists_every_command(capsys):
         cli.main(["--help"])
     assert caught.value.code == 0
     said = capsys.readouterr().out
-    for command in ("train", "classify", "show", "plot"):
+    for command in ("train", "classify", "show", "summary", "plot", "models"):
         assert f"\n    {command} " in said
+
+
+def test_models_are_listed_with_what_they_are_and_in_the_help_of_train(capsys):
+    from minicaffe.tools import models
+    assert cli.main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == models.names()
+    assert "lenet          mnist     LeNet on MNIST, as Caffe published it: the net with which" in \
+        next(line for line in lines if line.startswith("lenet"))
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert ", ".join(models.names()) in said
 
 
 @pytest.mark.parametrize("command", list(cli.COMMANDS))
@@ -42,7 +55,9 @@ def test_every_command_has_help_with_examples_of_its_own(capsys, command):
 
 @pytest.mark.parametrize("arguments, message", [
     ([], "the following arguments are required: COMMAND"),
-    (["clasify"], "invalid choice: 'clasify'"),
+    (["clasify"], "unknown command 'clasify'. Hint: did you mean 'classify'?"),
+    (["trian", "--iterations", "5"], "unknown command 'trian'. Hint: did you mean 'train'?"),
+    (["net.prototxt"], "unknown command 'net.prototxt'. Hint: the commands are train, classify, "),
     (["plot"], "the following arguments are required: LOG.jsonl")])
 def test_what_is_no_command_is_told(capsys, arguments, message):
     with pytest.raises(SystemExit) as caught:

@@ -1,7 +1,9 @@
-"""Nets to train, by name or file: each a ``net()`` and a ``solver()``."""
+"""Nets to train, by name or file: each a ``net()`` and a ``solver()``; ``minicaffe models``."""
 
 from __future__ import annotations
 
+import argparse
+import ast
 import importlib.util
 import inspect
 import sys
@@ -14,6 +16,19 @@ from ..errors import MinicaffeError, ParameterError, nearest
 from ..proto import NetParameter, SolverParameter
 from ..proto.files import existing_file
 from ..proto.upgrade import read_net
+
+DESCRIPTION = """\
+List the nets that --model knows by name, with the data that each is meant for.
+
+A net of your own is a Python file like one of these, or a prototxt: --model FILE.
+"""
+
+EPILOG = """\
+examples:
+  COMMAND
+  minicaffe summary --model lenet
+  minicaffe train --model lenet --data fashion-mnist
+"""
 
 PACKAGE = Path(__file__).parent.parent
 # an installed package holds the models itself; a checkout has them beside the package
@@ -35,6 +50,21 @@ class Model(NamedTuple):
 def names() -> list[str]:
     """The names of all nets of models/."""
     return sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
+
+
+def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The options of this command, which are none."""
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a line for each model; returns the exit status."""
+    for name in names():
+        told = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text("utf-8"))) or ""
+        first = " ".join(told.split("\n\n")[0].split())
+        print(f"{name:14} {load(name).data:9} {first}".rstrip())
+    return 0
 
 
 def load(model: str) -> Model:

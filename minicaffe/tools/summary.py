@@ -54,9 +54,10 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """The options of this command."""
     parser.set_defaults(run=run)
     add = parser.add_argument
-    add("--model", type=checked(str, bool, "a name"), metavar="FILE|NAME", help="a net of models/ "
-        "by name, a Python file like those, or a prototxt (default: digits, or with --weights "
-        "NAME_iter_1000.caffemodel the NAME_deploy.prototxt beside them)")
+    add("--model", type=checked(str, bool, "a name"), metavar="FILE|NAME", help="a net by "
+        "name, as \"minicaffe models\" lists them, a Python file like those, or a prototxt "
+        "(default: digits, or with --weights NAME_iter_1000.caffemodel the NAME_deploy.prototxt "
+        "beside them)")
     add("--weights", metavar="FILE", help="a .caffemodel or .h5, which must fit the net")
     add("--phase", type=str.lower, choices=("train", "test"),
         help="(default: train, with --weights test)")

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
+from . import models
 from .option_values import checked, whole
 
 
@@ -62,8 +63,8 @@ def add_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _say_what(add: Callable) -> None:
-    add("--model", type=_text, metavar="NAME|FILE", help="a net of models/ by name, a Python file "
-        "like those, or a prototxt (default: digits)")
+    add("--model", type=_text, metavar="NAME|FILE", help=f"a net by name "
+        f"({', '.join(models.names())}), a Python file like those, or a prototxt (default: digits)")
     add("--solver", type=_text, metavar="FILE", help="a solver prototxt; without --model its net "
         "is trained (default: the model's own settings)")
     add("--data", type=_text, metavar="DATA", help="what to train on; it takes the place of the "
