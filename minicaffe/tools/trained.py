@@ -35,7 +35,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                      help="a .caffemodel or .h5, of minicaffe or of Caffe")
     net.add_argument("--model", metavar="FILE|NAME", help="its prototxt, for use or for training, "
                      "or its name, as \"minicaffe models\" lists them (default: "
-                     "NAME_deploy.prototxt beside weights NAME_iter_1000.caffemodel, which train writes)")
+                     "NAME_deploy.prototxt beside weights NAME_iter_1000.caffemodel, which train "
+                     "writes)")
     seen = parser.add_argument_group("how it sees pictures (default: as its prototxt says)")
     seen.add_argument("--image-size", type=_size, metavar="CxHxW", help="channels, height and "
                       "width, such as 3x224x224, or HxW: pictures are brought to it")
