@@ -432,5 +432,5 @@ def test_an_interrupted_pass_leaves_compiled_code_to_other_threads(make_net):
     taken = threading.Event()
     threading.Thread(target=lambda: lock.acquire() and (lock.release(), taken.set()),
                      daemon=True).start()
-    assert taken.wait(5)
+    assert taken.wait(600)
     agree(net, passes=3)
