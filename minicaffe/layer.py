@@ -231,34 +231,6 @@ class BlobList(list):
         self.append(self._layer.add_blob(shape).host)
 
 
-def check_counts(layer: Layer) -> None:
-    """Errors: NetError for too many or too few bottoms or tops, or a top in place of a bottom."""
-    for what, names, wanted in (("bottom", layer.param.bottom, layer.bottoms),
-                                ("top", layer.param.top, layer.tops)):
-        least, most = (wanted, wanted) if isinstance(wanted, int) else wanted
-        if len(names) < least or most is not None and len(names) > most:
-            if least == most:
-                text = f"{least} {what}{'s' * (least != 1)}"
-            else:
-                text = f"{least} or more {what}s" if most is None else f"{least} to {most} {what}s"
-            raise NetError(layer.where, text, f"{len(names)} ({', '.join(names) or 'none'})")
-    shared = [top for bottom, top in zip(layer.param.bottom, layer.param.top) if bottom == top]
-    if shared and not layer.in_place and layer.param.type != "Python":
-        raise NetError(layer.where, "another name for its top, as it does not work in place",
-                       f"'{shared[0]}' for bottom and top", "a layer of your own that does says "
-                       "so: in_place = True in its class.")
-    if layer.tops_like_bottoms and len(layer.param.top) != len(layer.param.bottom):
-        raise NetError(layer.where, "as many tops as bottoms",
-                       f"{len(layer.param.top)} for {len(layer.param.bottom)}")
-
-
-def check_blobs(layer: Layer) -> None:
-    """Errors: WeightsError for more or fewer blobs in a net's description than the layer has."""
-    if len(layer.param.blobs) not in (0, len(layer.parameters)):
-        raise WeightsError(f"{layer.where}: the blobs in the net", str(len(layer.parameters)),
-                           len(layer.param.blobs))
-
-
 # ------------------------------------------------------------------------------------- registry
 
 def _register(cls: type[Layer]) -> None:

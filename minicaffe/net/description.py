@@ -4,11 +4,39 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from pathlib import Path
 
 from ..errors import NetError, nearest
+from ..layer import Layer, layer_class
 from ..proto import NetParameter, NetState
+from ..proto.upgrade import read_net
 
 AUTOMATIC = "(automatic)"
+
+
+def describe(network_file, state: NetState, allow_python: bool) -> NetParameter:
+    """The description of the net that runs in a state: its layers alone, with splits among them.
+
+    Args:
+        network_file: a prototxt, or the NetParameter (or NetSpec) itself.
+        allow_python: False to refuse layers of type Python.
+
+    Errors: ParseError, NetError.
+    """
+    if hasattr(network_file, "to_proto"):
+        network_file = network_file.to_proto()
+    param = read_net(network_file)
+    if not param.layer:
+        where = network_file if isinstance(network_file, str | Path) else "net"
+        raise NetError(str(where), "one layer or more", "none")
+    state.stage.extend(set(param.state.stage).difference(state.stage))
+    chosen = filter_net(param, state)
+    check_types(chosen)
+    if not allow_python:
+        refuse_python(chosen)
+    chosen.state.CopyFrom(state)
+    add_loss_tops(chosen, lambda layer: missing_tops(layer_class(layer), layer))
+    return insert_splits(chosen, lambda layer, j: loss_weight(layer_class(layer), layer, j))
 
 
 def filter_net(net, state: NetState) -> NetParameter:
@@ -56,6 +84,19 @@ def add_loss_tops(net, missing_tops) -> None:
     for layer in net.layer:
         for _ in range(missing_tops(layer)):
             layer.top.append(next(free))
+
+
+def missing_tops(cls: type[Layer], param) -> int:
+    """How many tops a loss needs more than it names; Caffe makes those itself."""
+    least = cls.tops if isinstance(cls.tops, int) else cls.tops[0]
+    return max(0, least - len(param.top)) if cls.is_loss else 0
+
+
+def loss_weight(cls: type[Layer], param, top: int) -> float:
+    """How much a layer's top counts in the loss: as the net says, or 1 for a loss's first."""
+    if top < len(param.loss_weight):
+        return param.loss_weight[top]
+    return float(cls.is_loss and top == 0 and not param.loss_weight)
 
 
 def insert_splits(net, loss_weight_of) -> NetParameter:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 
 import numpy
 
@@ -14,14 +13,15 @@ from ..backend import get_backend
 from ..blob import Blob
 from ..caffe_name import missing
 from ..data_layers import Source
-from ..errors import NetError, ParameterError, ShapeError, expect_known, nearest
-from ..layer import TEST, TRAIN, layer_class
+from ..errors import ParameterError, ShapeError, expect_known, nearest
+from ..layer import TEST, TRAIN
 from ..proto import NetParameter, NetState
-from ..proto.upgrade import read_net
-from . import description, wiring
+from .checks import refuse_labels
+from .description import describe
 from .keeping import Keeping
 from .plan import Plan
 from .weights import WeightFiles
+from .wiring import build
 
 
 class Named(OrderedDict):
@@ -80,11 +80,11 @@ class Net(WeightFiles):
         self.weights_loaded = False
         self._hooks: dict[str, list[Callable]] = {name: [] for name in (
             "before_forward", "after_forward", "before_backward", "after_backward")}
-        self.param = self._description(
+        self.param = describe(
             network_file, NetState(phase=phase, level=level, stage=stages or []),
             self.allow_python if allow_python is None else allow_python)
         self.name = self.param.name or "net"
-        self.graph = wiring.build(self.param, phase, self.backend, self.dtype, self.seed)
+        self.graph = build(self.param, phase, self.backend, self.dtype, self.seed)
         self.layers, self.device_blobs = self.graph.layers, self.graph.blobs
         self.inputs, self.outputs = self.graph.inputs, self.graph.outputs
         self.learnable, self.loss_weights = self.graph.learnable, self.graph.loss_weights
@@ -100,25 +100,6 @@ class Net(WeightFiles):
 
     def __getattr__(self, name: str):
         raise missing("Net", name)
-
-    @staticmethod
-    def _description(network_file, state, allow_python: bool) -> NetParameter:
-        if hasattr(network_file, "to_proto"):
-            network_file = network_file.to_proto()
-        param = read_net(network_file)
-        if not param.layer:
-            where = network_file if isinstance(network_file, str | Path) else "net"
-            raise NetError(str(where), "one layer or more", "none")
-        state.stage.extend(set(param.state.stage).difference(state.stage))
-        chosen = description.filter_net(param, state)
-        description.check_types(chosen)
-        if not allow_python:
-            description.refuse_python(chosen)
-        chosen.state.CopyFrom(state)
-        description.add_loss_tops(
-            chosen, lambda layer: wiring.missing_tops(layer_class(layer), layer))
-        return description.insert_splits(chosen, lambda layer, j: wiring.loss_weight(
-            layer_class(layer), layer, j))
 
     # ------------------------------------------------------------------------------ what it holds
 
@@ -230,7 +211,7 @@ class Net(WeightFiles):
         """The backward passes of layers ``first`` down to ``last``, by index."""
         first = len(self.layers) - 1 if first is None else first
         if self.phase != TRAIN:
-            wiring.refuse_labels(self.graph)
+            refuse_labels(self.graph)
         self._keeping.check_backward(first, last)
         before, after = self._hooks["before_backward"], self._hooks["after_backward"]
         for part in self.plan.backward(first, last, whole=not (before or after)):

@@ -3,32 +3,18 @@ gradients routed."""
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 
 from ..allocation import WorkingMemory
 from ..blob import Blob, Memory
 from ..errors import NetError, WeightsError
-from ..layer import TRAIN, Layer, check_blobs, check_counts, make_layer
+from ..layer import TRAIN, Layer, make_layer
 from ..proto import NetParameter, ParamSpec
-from .description import AUTOMATIC
+from .checks import check_blobs, check_counts, refuse_labels, warn_of_overwritten_blobs
+from .description import AUTOMATIC, loss_weight
 from .graph import Graph, Parameter
 
-_log = logging.getLogger("minicaffe")
 MULTIPLIERS = ("lr_mult", "decay_mult")
-
-
-def missing_tops(cls: type[Layer], param) -> int:
-    """How many tops a loss needs more than it names; Caffe makes those itself."""
-    least = cls.tops if isinstance(cls.tops, int) else cls.tops[0]
-    return max(0, least - len(param.top)) if cls.is_loss else 0
-
-
-def loss_weight(cls: type[Layer], param, top: int) -> float:
-    """How much a layer's top counts in the loss: as the net says, or 1 for a loss's first."""
-    if top < len(param.loss_weight):
-        return param.loss_weight[top]
-    return float(cls.is_loss and top == 0 and not param.loss_weight)
 
 
 def build(param: NetParameter, phase: int, backend, dtype, seed: int) -> Graph:
@@ -70,7 +56,7 @@ def build(param: NetParameter, phase: int, backend, dtype, seed: int) -> Graph:
         layer.need_backward = need
     if phase == TRAIN:
         refuse_labels(graph)
-        _warn_of_overwritten_blobs(graph)
+        warn_of_overwritten_blobs(graph)
     return graph
 
 
@@ -143,28 +129,6 @@ def _tops(graph: Graph, layer: Layer, contents: _Contents) -> list[Blob]:
             graph.blobs[name].share(before, "diff")
         tops.append(graph.blobs[name])
     return tops
-
-
-def _warn_of_overwritten_blobs(graph: Graph) -> None:
-    """Tell of numbers that are wrong, as they are in Caffe: a layer in place has written over a
-    bottom that shares its memory under another name."""
-    writers: dict[Memory, int] = {}  # the layer that wrote last into each memory
-    makers: dict[Blob, int] = {}  # the layer whose numbers each blob is meant to hold
-    for index, layer in enumerate(graph.layers):
-        bottoms, tops = graph.bottoms[index], graph.tops[index]
-        for blob in bottoms:
-            memory = blob.memory("data")
-            if makers[blob] != writers[memory]:
-                _log.warning("%s reads '%s', over which %s has written by another name for the "
-                             "same memory; give the latter a top of its own", layer.where,
-                             blob.name, graph.layers[writers[memory]].where)
-        named = {blob.memory("data"): blob for blob in bottoms if blob not in tops}
-        for blob in tops:
-            memory = blob.memory("data")
-            if memory in named and blob not in bottoms:  # its numbers under another name
-                makers[blob] = makers[named[memory]]
-            else:
-                makers[blob] = writers[memory] = index
 
 
 # -------------------------------------------------------------------------------------- parameters
@@ -259,13 +223,3 @@ def _force(graph: Graph, i: int) -> None:
     graph.bottom_needs_backward[i] = [
         j not in layer.no_gradient for j in range(len(graph.param.layer[i].bottom))]
     layer.param_propagate_down[:] = [True] * len(layer.parameters)
-
-
-def refuse_labels(graph: Graph) -> None:
-    """Errors: NetError where backward would ask a layer for a gradient that it does not have."""
-    for i, layer in enumerate(graph.layers):
-        for j in layer.no_gradient if graph.layer_needs_backward[i] else ():
-            if j < len(graph.bottom_needs_backward[i]) and graph.bottom_needs_backward[i][j]:
-                raise NetError(layer.where, f"a bottom {j} that no learning layer makes, as it has "
-                               "no gradient to give", f"'{graph.param.layer[i].bottom[j]}'",
-                               "propagate_down: true for the other bottoms, false for this one.")
