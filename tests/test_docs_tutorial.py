@@ -158,6 +158,17 @@ def test_an_outline_encloses_the_area_of_its_shape(name, area):
     assert (outline ** 2).mean() * np.pi == pytest.approx(area, rel=1e-3)
 
 
+def test_its_first_training_ends_within_the_point_that_it_promises(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    minicaffe.set_device("cpu")
+    [(line, shown)] = commands(TEXT.split("\n## A first training\n")[1].split("\n## ")[0])
+    status, printed = run(line)
+    promised, reached = (float(text.split("test accuracy = ")[1]) for text in (shown, printed))
+    assert status == 0 and abs(promised - reached) <= 0.01
+    told = [text for text in shown.splitlines() if " 0: " in text]
+    assert len(told) == 2 and set(told) <= set(printed.splitlines())
+
+
 def test_its_story_runs_through(tmp_path, monkeypatch, interrupted):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
