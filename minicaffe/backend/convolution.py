@@ -39,17 +39,16 @@ def col2im(col, window: Window, output: tuple[int, ...], dx) -> None:
 
 def forward(backend, x, w, b, y, window: Window, group: int, columns=None) -> None:
     """``y = W @ im2col(x) + b``."""
-    C, O = x.shape[1] // group, w.shape[0] // group
+    C, O, taken = x.shape[1] // group, w.shape[0] // group, math.prod(w.shape[1:])
     output, pixels = y.shape[2:], math.prod(y.shape[2:])
     col = None if columns is not None else _column_matrix(backend, x, w, window, pixels)
     for n in range(x.shape[0]):
         for g in range(group):
             rows = slice(g * O, (g + 1) * O)
             if columns is not None:
-                taken = w[0].size
                 col = columns[n, g * taken:(g + 1) * taken]
             cols = _columns(backend, x[n, g * C:(g + 1) * C], window, output, col)
-            backend.matmul(w[rows].reshape(O, w[0].size), cols, y[n, rows].reshape(O, pixels))
+            backend.matmul(w[rows].reshape(O, taken), cols, y[n, rows].reshape(O, pixels))
         if b is not None:
             y[n] += b.reshape(len(b), *(1,) * len(output))
 
@@ -59,17 +58,17 @@ def backward_weight(backend, x, dy, dw, db, window: Window, group: int, columns=
     C, O = x.shape[1] // group, dy.shape[1] // group
     output, pixels = dy.shape[2:], math.prod(dy.shape[2:])
     if dw is not None:
+        taken = math.prod(dw.shape[1:])
         col = None if columns is not None else _column_matrix(backend, x, dw, window, pixels)
         for n in range(x.shape[0]):
             for g in range(group):
                 rows = slice(g * O, (g + 1) * O)
                 if columns is not None and not window.is_pointwise:
-                    taken = dw[0].size
                     cols = columns[n, g * taken:(g + 1) * taken]
                 else:
                     cols = _columns(backend, x[n, g * C:(g + 1) * C], window, output, col)
                 backend.matmul(dy[n, rows].reshape(O, pixels), cols.T,
-                               dw[rows].reshape(O, dw[0].size), accumulate=True)
+                               dw[rows].reshape(O, taken), accumulate=True)
     _add_pixels(dy, db)
 
 
@@ -81,14 +80,14 @@ def _add_pixels(dy, db) -> None:
 
 def backward_data(backend, dy, w, dx, window: Window, group: int) -> None:
     """``dx = col2im(W.T @ dy)``."""
-    C, O = dx.shape[1] // group, w.shape[0] // group
+    C, O, taken = dx.shape[1] // group, w.shape[0] // group, math.prod(w.shape[1:])
     output, pixels = dy.shape[2:], math.prod(dy.shape[2:])
     col = _column_matrix(backend, dx, w, window, pixels)
     for n in range(dx.shape[0]):
         for g in range(group):
             rows, image = slice(g * O, (g + 1) * O), dx[n, g * C:(g + 1) * C]
             dcol = image.reshape(C, pixels) if window.is_pointwise else col
-            backend.matmul(w[rows].reshape(O, w[0].size).T, dy[n, rows].reshape(O, pixels), dcol)
+            backend.matmul(w[rows].reshape(O, taken).T, dy[n, rows].reshape(O, pixels), dcol)
             if not window.is_pointwise:
                 col2im(dcol, window, output, image)
 
@@ -98,7 +97,7 @@ def _column_matrix(backend, x, w, window: Window, pixels: int):
     if window.is_pointwise:
         return None
     try:
-        return backend.xp.empty((w[0].size, pixels), x.dtype)
+        return backend.xp.empty((math.prod(w.shape[1:]), pixels), x.dtype)
     except ValueError as error:  # NumPy's, for more than addresses can tell
         raise MemoryError(str(error)) from error
 

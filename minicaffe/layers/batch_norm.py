@@ -132,5 +132,5 @@ class BatchNorm(_SavesInput):
         means = self.first, self.second
         self.backend.sums(gradient_and_product, means, dy, x, self.mean, self.factor)
         for mean in means:
-            mean /= max(1, x.size // self.channels)
+            mean /= max(1, x.size // max(1, self.channels))
         self.backend.map(normalized_backward, dx, dy, x, self.mean, self.factor, *means)

@@ -91,7 +91,7 @@ class Transposed(Chosen):
         xp, window, group = self.backend.xp, self.window, self.group
         room = tuple(size + d * (k - 1) for size, d, k in zip(
             dx.shape[2:], window.dilation, window.kernel))
-        if math.prod(room) > MOST_ZEROS + 16 * dx[0, 0].size:
+        if math.prod(room) > MOST_ZEROS + 16 * math.prod(dx.shape[2:]):
             return super().backward_data(dy, w, dx)
         spread = xp.zeros(dy.shape[:2] + room, dy.dtype)
         from_dy, into = self._spread_positions(dy.shape[2:], spread.shape[2:])

@@ -105,11 +105,12 @@ class _Recurrent(_Buffered):
         W_x, b, *W_s, _ = self.weights
         rows, inputs = W_x.shape
         matmul = self.backend.matmul
-        matmul(bottom[0].data.reshape(-1, inputs), W_x.data.T, self.z.reshape(-1, rows))
-        self.offset.reshape(-1, rows)[...] = b.data
+        steps, offset = self.T * self.N, self.offset.reshape(len(self.offset), rows)
+        matmul(bottom[0].data.reshape(steps, inputs), W_x.data.T, self.z.reshape(steps, rows))
+        offset[...] = b.data
         for blob in W_s:
-            s = bottom[2].data.reshape(self.N, -1)
-            matmul(s, blob.data.T, self.offset.reshape(-1, rows), accumulate=True)
+            s = bottom[2].data.reshape(self.N, blob.shape[1])
+            matmul(s, blob.data.T, offset, accumulate=True)
         self.cont[:self.T] = bottom[1].data
         for i, state in enumerate(self.states):
             before = bottom[self.first_state + i].data[0] if self.exposed else state[self.T]
@@ -124,7 +125,8 @@ class _Recurrent(_Buffered):
         """The gradients of weights and bottoms, from the dz of all steps."""
         W_x, b, *W_s, W_h = self.weights
         learns, x = self.param_propagate_down, bottom[0]
-        dz = self.dz.reshape(-1, b.count)
+        steps = self.T * self.N
+        dz = self.dz.reshape(steps, b.count)
         if learns[0]:
             self._add_gradient(W_x, dz, x.data)
         if learns[1]:
@@ -134,16 +136,16 @@ class _Recurrent(_Buffered):
         if learns[-1]:
             self._add_gradient(W_h, dz, self.states[0][:self.T])
         if propagate_down[0]:
-            self.backend.matmul(dz, W_x.data, x.diff.reshape(-1, W_x.shape[1]))
+            self.backend.matmul(dz, W_x.data, x.diff.reshape(steps, W_x.shape[1]))
 
     def _finish_static(self, W_s: Blob, learns: bool, propagate_down: bool, s: Blob) -> None:
-        dz = self.dz.sum(axis=0).reshape(self.N, -1)
+        dz = self.dz.sum(axis=0).reshape(self.N, W_s.shape[0])
         if learns:
             self._add_gradient(W_s, dz, s.data)
         if propagate_down:
-            self.backend.matmul(dz, W_s.data, s.diff.reshape(self.N, -1))
+            self.backend.matmul(dz, W_s.data, s.diff.reshape(self.N, W_s.shape[1]))
 
     def _add_gradient(self, W: Blob, dz, inputs) -> None:
         """``dW += dz.T @ inputs``."""
         dW, adds = W.diff_to_add_to()
-        self.backend.matmul(dz.T, inputs.reshape(-1, W.shape[1]), dW, accumulate=adds)
+        self.backend.matmul(dz.T, inputs.reshape(len(dz), W.shape[1]), dW, accumulate=adds)

@@ -20,7 +20,9 @@ def as_classes(array, axis: int):
 
 def expect_labels(layer: Layer, x, axis: int, label, hint: str) -> None:
     """Errors: ShapeError unless there is one label for each score vector of x."""
-    places = x.count // max(1, x.shape[axis])
+    outer, classes, inner = class_shape(x.shape, axis)
+    places = outer * inner
+    layer.expect(classes or not places, "1 or more classes", x.shape)
     layer.expect(label.count == places, f"{places} labels, one for each score vector of {x.shape}",
                  label.shape, hint)
 

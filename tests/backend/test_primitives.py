@@ -579,3 +579,27 @@ def test_nothing_is_allocated_after_the_first_call():
         backend.uniform(key, dx)
 
     assert allocated(work) < 8192
+
+
+# ----------------------------------------------------------------------- sums in several blocks
+
+DEEP = {  # sums of more terms than are added up at a time, each way in which they are
+    "panels": (case((2, 60, 9, 9), (50, 60, 3, 3), (1, 1), (1, 1)), "im2col"),
+    "vectors in their place": (case((1, 60, 8, 18), (5, 60, 3, 3), (1, 1), (0, 0)), "im2col"),
+    "pointwise": (case((2, 700, 5, 9), (20, 700, 1, 1), (1, 1), (0, 0)), "im2col"),
+    "many pixels": (case((4, 80, 15, 15), (33, 80, 2, 2), (1, 1), (0, 0)), "im2col"),
+    "winograd": (case((2, 200, 9, 9), (40, 200, 3, 3), (1, 1), (1, 1)), "winograd"),
+    "by the rule": (case((2, 200, 14, 14), (64, 200, 3, 3), (1, 1), (1, 1)), None),
+}
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.1])
+@pytest.mark.parametrize("name", DEEP)
+def test_a_relu_follows_the_whole_sum_and_none_of_its_blocks(backend, name, slope):
+    convolution, algorithm = DEEP[name]
+    x, w, b, y, window, group = arrays(convolution, numpy.float32)
+    sums = numpy.zeros(y.shape)
+    get_backend("numpy").conv_forward(*(a.astype(float) for a in (x, w, b)), sums, window, group)
+    assert (sums < 0).any()
+    backend.conv_forward(x, w, b, y, window, group, slope, algorithm=algorithm)
+    close(y, numpy.where(sums > 0, sums, slope * sums))

@@ -8,7 +8,8 @@ kept), ``parallel`` and ``threads`` (how several threads run one), ``recording``
 repeated).  ``vectors/`` has the machine's vectors and what moves numbers by them, ``matrix/`` the
 tile that all products end up in, ``convolution/`` the algorithms and the rule that chooses among
 them.  The rest is a file for each kind of primitive: ``elementwise`` with ``formulas``,
-``pooling``, ``lstm``, ``softmax``, ``neighbours``, ``matrix_copies``, ``random_numbers``.
+``pooling``, ``lstm``, ``softmax``, ``neighbours``, ``matrix_copies``, ``random_numbers``;
+``sum_parts`` says how many parts a sum has, ``window_rule`` which windows are compiled.
 """
 
 from __future__ import annotations

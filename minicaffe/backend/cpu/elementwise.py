@@ -20,6 +20,7 @@ from .formulas import fingerprint, identity, nanoseconds, scalar
 from .runtime.jit import compiled, from_text
 from .runtime.parallel import parallel, prevent_recording
 from .runtime.threads import threads_for
+from .sum_parts import parts_of_sum
 
 CHUNK = 4096  # elements: what one thread takes at least
 _REMEMBERED = 4096  # calls
@@ -228,9 +229,7 @@ class Calls:
         check = check_sizes if maker is loop else check_sums
         outer, channels, inner = check(function, outs, inputs)
         size = outer * channels * inner
-        # by the shape alone; for many channels few, or their sums would outgrow the input
-        blocks = max(1, min(size // (4 * CHUNK), size // (16 * outs[0].size), 64,
-                            outer * -(-inner // CHUNK)))
+        blocks = parts_of_sum(size, outs[0].size, outer * -(-inner // CHUNK), CHUNK)
         columns = inner == 1
         if columns:  # channels that follow each other make up one row, run through at full speed
             channels, inner = 1, channels

@@ -10,12 +10,12 @@ import numpy
 from ..matrix.gemm import DEPTH, add_some, multiply, pack
 from ..runtime.parallel import parallel
 from ..runtime.workspace import Workspace, strided, zeros
+from ..sum_parts import parts_of_batch
 from ..vectors.blocks import add_vector, clear_floats, transpose_block
 from ..vectors.llvm import COLUMNS, LANES
 from .columns import copy_in
 from .index_tables import tables
 
-_PARTS = 16  # of the work at least, if the batch can be cut that often
 _SPAN = 2**18  # floats of sums that are added to in turn: 1 MiB
 
 
@@ -95,7 +95,7 @@ def backward_weight(workspace: Workspace, threads: int, x, dy, dw, db, window,
     t = tables(window, dw.shape[1], x.shape[2:], dy.shape[2:])
     outputs = dw.shape[0] // group
     units = group * -(-outputs // COLUMNS)
-    batches = min(len(x), -(-_PARTS // units))
+    batches = parts_of_batch(len(x), units)
     sums = workspace.floats("sums", batches * units * (t.depth + 1) * COLUMNS)
     _weight(threads, len(x), batches, group, outputs, x.reshape(-1), dy.reshape(-1), t,
             workspace.floats("padded", 0 if t.inside else threads * t.image),

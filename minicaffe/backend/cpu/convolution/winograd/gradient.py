@@ -14,6 +14,7 @@ from ...matrix.gemm import add_some, multiply
 from ...runtime.jit import inner
 from ...runtime.parallel import parallel
 from ...runtime.workspace import Workspace, aligned, strided, zeros
+from ...sum_parts import parts_of_tiles
 from ...vectors.blocks import add_lines, add_vector, clear_floats, transpose_block
 from ...vectors.llvm import COLUMNS, LANES, TALL
 from .forward import patches
@@ -21,8 +22,6 @@ from .tiles import BLOCK, apart, place_of, spread, tiles_of
 from .transforms import transform_gradients, transform_sums
 
 _DEEP = 128  # channels whose weights' gradients are computed at a time
-_PARTS = 16  # of the work at least, if the batch can be cut that often
-_SUMS = 1 << 23  # floats that the sums over these parts take, unless one part needs more
 
 
 @inner
@@ -127,9 +126,8 @@ def backward_weight(workspace: Workspace, threads: int, x, dy, dw, db, window: W
     panels, deep = -(-outputs // COLUMNS), min(channels, _DEEP)
     units, step = group * -(-channels // deep), aligned(deep) + LANES
     sums_size = apart(panels * deep * COLUMNS)
-    most = min(_PARTS // units, _SUMS // (units * points * sums_size),
-               -(-len(x) * dy[0, 0].size // (edge**2 * BLOCK)))
-    pieces = 1 << max(1, most).bit_length() - 1
+    pieces = parts_of_tiles(units, units * points * sums_size,
+                            -(-len(x) * dy[0, 0].size // (edge**2 * BLOCK)))
     t = tiles_of(edge, x.shape, dy.shape, window, group, points * (step + panels * COLUMNS),
                pieces)
     pieces, tiles = min(pieces, -(-t.images * t.rows // t.step)), t.step * t.across
