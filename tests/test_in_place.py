@@ -110,3 +110,23 @@ def test_a_layer_in_place_spares_what_another_reader_of_its_memory_needs(make_ne
     for mine, its in zip(gradients(make_net(text("f"), **context)),
                          gradients(make_net(text("g"), **context)), strict=True):
         numpy.testing.assert_allclose(mine, its, rtol=1e-9)
+
+
+class OnlyWhenItLikes(Layer):
+    """Works in place alone: it has no reshape, and writes little of its top."""
+
+    in_place = True
+
+    def forward(self, bottom, top):
+        top[0].data[0] = 1
+
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].diff[0] = 0
+
+
+def test_a_layer_that_counts_on_one_blob_gets_it_with_a_warning(make_net, caplog):
+    net = fed(make_net(in_a_row(["Sigmoid", "OnlyWhenItLikes"], True)))
+    assert ("Sigmoid 'l0' needs 'a' for its gradient, which will be wrong, as OnlyWhenItLikes 'l1' "
+            "writes over it; give the latter a top of its own") in caplog.text
+    net.forward()
+    assert (net.blobs["a"].data[0] == 1).all() and (net.blobs["a"].data[1:] < 1).all()

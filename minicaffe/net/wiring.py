@@ -3,6 +3,7 @@ gradients routed."""
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 
 from ..allocation import WorkingMemory
@@ -14,6 +15,7 @@ from .checks import check_blobs, check_counts, refuse_labels, warn_of_overwritte
 from .description import AUTOMATIC, loss_weight
 from .graph import Graph, Parameter
 
+_log = logging.getLogger("minicaffe")
 MULTIPLIERS = ("lr_mult", "decay_mult")
 
 
@@ -99,8 +101,8 @@ class _Contents:
                 in_place = blob in bottoms and "bottom" in layer.backward_reads
                 self._readers[memory] = [index] * in_place  # its backward reads y where x was
 
-    def needed(self, memory: Memory, writer: Layer) -> bool:
-        """Whether a backward pass needs what the memory holds, and not merely its signs where
+    def needed_by(self, memory: Memory, writer: Layer) -> Layer | None:
+        """A layer whose backward pass needs what the memory holds, and not merely its signs where
         ``writer``, which is about to write over it, keeps those."""
         graph = self._graph
         reading = [index for index in self._readers[memory]
@@ -108,9 +110,11 @@ class _Contents:
         last = self._writers.get(memory)
         if last is not None and "top" in graph.layers[last].backward_reads:
             reading.append(last)
-        return any(graph.layer_needs_backward[index] and graph.layers[index].has_backward
-                   and not (graph.layers[index].backward_reads_signs and writer.keeps_signs)
-                   for index in reading)
+        for layer in (graph.layers[index] for index in reading
+                      if graph.layer_needs_backward[index]):
+            if layer.has_backward and not (layer.backward_reads_signs and writer.keeps_signs):
+                return layer
+        return None
 
 
 def _tops(graph: Graph, layer: Layer, contents: _Contents) -> list[Blob]:
@@ -122,13 +126,21 @@ def _tops(graph: Graph, layer: Layer, contents: _Contents) -> list[Blob]:
     tops = []
     for name in layer.param.top:
         before = graph.blobs.get(name)
-        if before is None:
+        reader = contents.needed_by(before.memory("data"), layer) if before else None
+        if reader is not None and _needs_one_blob(layer):
+            _log.warning("%s needs '%s' for its gradient, which will be wrong, as %s writes over "
+                         "it; give the latter a top of its own", reader.where, name, layer.where)
+        if before is None or reader is not None and not _needs_one_blob(layer):
             graph.blobs[name] = Blob(graph.backend, graph.dtype, (), name, graph.moves)
-        elif contents.needed(before.memory("data"), layer):
-            graph.blobs[name] = Blob(graph.backend, graph.dtype, (), name, graph.moves)
-            graph.blobs[name].share(before, "diff")
+            if before is not None:
+                graph.blobs[name].share(before, "diff")
         tops.append(graph.blobs[name])
     return tops
+
+
+def _needs_one_blob(layer: Layer) -> bool:
+    """Whether a layer in place may count on its top being its bottom: code of a user's may."""
+    return layer.param.type == "Python" or type(layer).reshape is Layer.reshape
 
 
 # -------------------------------------------------------------------------------------- parameters
