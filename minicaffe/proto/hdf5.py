@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import FileFormatError, MinicaffeError, MissingPackageError
+from ..errors import FileFormatError, MinicaffeError, MissingPackageError, in_line
 from .files import atomic_write, existing_file
-from .wire import LayerWeights, SolverStateFile
+from .hdf5_file import Hdf5File
+from .kinds import HDF5, HEAD, refuse_other_kinds
+from .wire import MOST_TEST_NETS, LayerWeights, SolverStateFile
 
 if TYPE_CHECKING:
     import h5py
@@ -23,23 +25,19 @@ def read_weights_hdf5(path: str | os.PathLike) -> list[LayerWeights]:
     Real Caffe leaves out what a layer shares with another one: ``blobs`` holds None there.
 
     Errors:
-        FileFormatError: not an HDF5 file, or not one of weights.
+        FileFormatError: not an HDF5 file, not one of weights, damaged, or with links in it.
     """
-    layers: list[LayerWeights] = []
-
-    def walk(group: h5py.Group, name: str) -> None:
-        arrays = _arrays(group)
-        if arrays:
-            blobs = [arrays.get(i) for i in range(max(arrays) + 1)]
-            layers.append(LayerWeights(name, "", blobs))
-        for key, child in group.items():
-            if hasattr(child, "items"):
-                walk(child, f"{name}/{key}" if name else key)
-
     with _open(path) as file:
-        if "data" not in file:
-            raise FileFormatError(str(path), "weights, in a group 'data'", _content(file))
-        walk(file["data"], "")
+        groups = [("", file.group("data", "weights, in a group 'data'"))]
+        layers: list[LayerWeights] = []
+        while groups:
+            name, group = groups.pop()
+            arrays = file.arrays(group)
+            if arrays:
+                blobs = [arrays.get(i) for i in range(max(arrays) + 1)]
+                layers.append(LayerWeights(name, "", blobs))
+            inner = [key for key, child in file.members(group) if hasattr(child, "items")]
+            groups += [(f"{name}/{key}" if name else key, group[key]) for key in reversed(inner)]
     return layers
 
 
@@ -61,27 +59,21 @@ def read_solverstate_hdf5(path: str | os.PathLike) -> SolverStateFile:
         FileFormatError: not an HDF5 file, or not a solver state.
     """
 
-    def number(name: str) -> int | None:
-        return int(np.ravel(file[name][()])[0]) if name in file else None
-
-    def text(name: str) -> str:
-        value = file[name][()] if name in file else ""
-        return value.decode() if isinstance(value, bytes) else value
-
     with _open(path) as file:
-        if "iter" not in file or "history" not in file:
-            expected = "a solver state, with 'iter' and 'history'"
-            raise FileFormatError(str(path), expected, _content(file))
+        expected = "a solver state, with 'iter' and 'history'"
+        history = file.arrays(file.group("history", expected))
+        if "iter" not in file.content:
+            raise FileFormatError(str(path), expected, file.names())
         return SolverStateFile(
-            iter=number("iter"),
-            learned_net=text("learned_net"),
-            current_step=number("current_step") or 0,
-            history=list(_arrays(file["history"]).values()),
-            random_seed=number("random_seed"),
-            test_tick=file["test_tick"][()].tolist() if "test_tick" in file else [],
-            notes=text("notes"),
-            weights_sum=number("weights_sum"),
-            state_sum=number("state_sum"),
+            iter=file.integer("iter"),
+            learned_net=file.text("learned_net"),
+            current_step=file.integer("current_step") or 0,
+            history=list(history.values()),
+            random_seed=file.integer("random_seed"),
+            test_tick=file.integers("test_tick", MOST_TEST_NETS),
+            notes=file.text("notes"),
+            weights_sum=file.integer("weights_sum"),
+            state_sum=file.integer("state_sum"),
         )
 
 
@@ -114,21 +106,23 @@ def import_h5py():
 
 
 @contextmanager
-def _open(path: str | os.PathLike) -> Iterator[h5py.File]:
+def _open(path: str | os.PathLike) -> Iterator[Hdf5File]:
+    """A file to read.  Errors: FileFormatError for whatever h5py finds wrong with it meanwhile."""
     h5py = import_h5py()
     path = existing_file(path)
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+    if not head.startswith(HDF5):
+        refuse_other_kinds(path, head, "an HDF5 file")
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise FileFormatError(str(path), "an HDF5 file", f"'{error}'") from error
-    with file:
-        try:
-            yield file
-        except MinicaffeError:
-            raise
-        except Exception as error:  # h5py raises of every kind for what is damaged within
-            raise FileFormatError(str(path), "an HDF5 file that is whole",
-                                  f"'{type(error).__name__}: {error}'"[:200]) from error
+        with h5py.File(path, "r") as file:
+            yield Hdf5File(file, path)
+    except MinicaffeError:
+        raise
+    except Exception as error:  # h5py raises of every kind for what is damaged within
+        whole = " that is whole" if head.startswith(HDF5) else ""
+        raise FileFormatError(str(path), f"an HDF5 file{whole}",
+                              f"'{type(error).__name__}: {in_line(error)}'") from error
 
 
 @contextmanager
@@ -143,17 +137,8 @@ def _create(path: str | os.PathLike) -> Iterator[h5py.File]:
         disk.write(image)
 
 
-def _arrays(group: h5py.Group) -> dict[int, np.ndarray]:
-    """The datasets of a group that are numbered, by and in the order of their numbers."""
-    numbered = [key for key in group if key.isdecimal() and not hasattr(group[key], "items")]
-    return {int(key): group[key][()] for key in sorted(numbered, key=int)}
-
-
 def _real(array: np.ndarray) -> np.ndarray:
     """float64 as it is, anything else as float32."""
     array = np.asarray(array)
     return array if array.dtype == np.float64 else array.astype(np.float32)
 
-
-def _content(file: h5py.File) -> str:
-    return f"a file with {', '.join(map(repr, file)) or 'nothing in it'}"

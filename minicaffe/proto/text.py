@@ -6,6 +6,7 @@ quotes, adjacent strings, ``name: {`` as well as ``name {`` and ``name <``, list
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from typing import TypeVar
@@ -14,9 +15,11 @@ from google.protobuf import text_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from ..errors import FileFormatError
+from ..errors import FileFormatError, in_line
 from .files import existing_file
+from .kinds import HEAD, refuse_other_kinds
 from .layer_params import field_of
+from .room import Room, message_cost, value_cost
 from .schema import PACKAGE, is_repeated
 from .tokens import Source, Token
 from .unknown import Unknown, hint_for_type
@@ -26,6 +29,8 @@ MessageT = TypeVar("MessageT", bound=Message)
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
 _OWN_PARAM = re.compile(r"^(\s*)\[caffe\.own\d*\.(\w+)\](?= \{$)", re.MULTILINE)  # as it is read
 _NO_NAME = " ''"
+_LONGEST_NAME = 200
+_DEEPEST = 100  # blocks in each other that are passed over
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 
@@ -50,7 +55,12 @@ def parse_text(
     """
     if isinstance(message, type):
         message = message()
-    _Parser(text.removeprefix("\ufeff"), file).parse(message, strict)
+    text = text.removeprefix("\ufeff")
+    try:
+        content = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, which is told where it stands
+        content = text.encode("utf-8", "surrogatepass")
+    _Parser(content, file).parse(message, strict)
     return message
 
 
@@ -65,18 +75,22 @@ def read_text(
         ParseError: the text is not a prototxt of this message.
     """
     path = existing_file(path)
-    data = path.read_bytes()
-    control = _CONTROL.search(data)
+    content = path.read_bytes()
+    expected = f"a prototxt, which is text ({message_class.DESCRIPTOR.name})"
+    if content:
+        refuse_other_kinds(path, content[:HEAD], expected)
+    control = _CONTROL.search(content)
     if control:
         raise FileFormatError(
             str(path),
-            f"a prototxt, which is text ({message_class.DESCRIPTOR.name})",
+            expected,
             f"binary data at byte {control.start()}",
             "weights (.caffemodel) are read by Net(prototxt, weights, phase) or net.copy_from",
         )
+    message = message_class()
     # Comments in another encoding do no harm; bytes that are not UTF-8 elsewhere are found later.
-    text = data.decode("utf-8-sig", errors="surrogateescape")
-    return parse_text(text, message_class, str(path), strict)
+    _Parser(content.removeprefix(codecs.BOM_UTF8), str(path)).parse(message, strict)
+    return message
 
 
 def to_text(message: Message) -> str:
@@ -88,21 +102,25 @@ def to_text(message: Message) -> str:
 class _Parser:
     """Reads tokens into messages, one method for each construct of the syntax."""
 
-    def __init__(self, text: str, file: str):
-        self.source = Source(text, file)
+    def __init__(self, content: bytes, file: str):
+        self.source = Source(content, file)
         self.tokens = self.source.tokens()
-        self.position = 0
+        self.token, self.following = next(self.tokens), None
+        self.room = Room(len(content))
         self.strict_type: Descriptor | None = None
         self.unknown = Unknown(self.source)
 
-    @property
-    def token(self) -> Token:
-        return self.tokens[self.position]
-
     def advance(self) -> Token:
         token = self.token
-        self.position += token.kind != "end"
+        if token.kind != "end":
+            self.token, self.following = self.following or next(self.tokens), None
         return token
+
+    def peek(self) -> Token:
+        """The token behind the next one."""
+        if self.following is None:
+            self.following = next(self.tokens) if self.token.kind != "end" else self.token
+        return self.following
 
     def accept(self, *marks: str) -> Token | None:
         """The next token if it is one of these marks, else None and stay."""
@@ -117,16 +135,16 @@ class _Parser:
         """Read fields up to the brace that closes ``opening``, or to the end of the file."""
         first = opening or self.token
         given: dict[str, Token] = {}
-        unknown: list[Token] = []
+        unknown: dict[str, Token] = {}
         while not self.closes(opening):
             token = self.name_of_field()
             field = field_of(message.DESCRIPTOR, token.text)
             if field is not None:
                 self.field(message, field, given, token)
             elif not self.skip_field(message, token, opening):
-                unknown.append(token)
+                unknown.setdefault(token.text, token)
             self.accept(",", ";")
-        for token in unknown:  # a layer's type, which matters, is known by now
+        for token in unknown.values():  # a layer's type, which matters, is known by now
             self.unknown.judge(message, token, strict=message.DESCRIPTOR == self.strict_type)
         if not message.IsInitialized():
             missing = ", ".join(f"'{name}'" for name in message.FindInitializationErrors())
@@ -153,7 +171,8 @@ class _Parser:
             token = token._replace(text=token.text.rpartition(".")[2])
             if not self.accept("]"):
                 raise self.source.error(self.token, "']'", self.token)
-        if token.kind != "word" or not token.text.isidentifier():
+        if (token.kind != "word" or len(token.text) > _LONGEST_NAME
+                or not token.text.isidentifier()):
             hint = "one closing brace too many?" if token.text in ("}", ">") else ""
             raise self.source.error(token, "the name of a field", token, hint)
         return token
@@ -200,25 +219,40 @@ class _Parser:
         else:
             value = self.source.scalar(token, field)
         if is_repeated(field):
+            self.take(value_cost(value), token)
             getattr(message, field.name).append(value)
         else:
             setattr(message, field.name, value)
 
+    def take(self, cost: int, token: Token) -> None:
+        """Errors: ParseError where the message grows beyond what a file of this size may take."""
+        if not self.room.take(cost):
+            raise self.source.error(token, "a message that takes a few times the memory of its "
+                                    "text", "very many small fields")
+
     def string(self, token: Token, field: FieldDescriptor) -> str | bytes:
         if token.kind != "string":
-            hint = f'write "{token.text}"' if token.kind == "word" else ""
+            hint = f'write "{in_line(token.text)}"' if token.kind == "word" else ""
             if (field.containing_type.name, field.name) == ("LayerParameter", "type"):
                 hint = hint_for_type(token) or hint
             raise self.source.error(token, f"a string in quotes for '{field.name}'", token, hint)
-        tokens = [token]
+        content = self.source.string(token)
+        if self.token.kind == "string":
+            content = bytearray(content)
         while self.token.kind == "string":
-            tokens.append(self.advance())
-        return self.source.string(tokens, field)
+            content += self.source.string(self.advance())
+        if field.type == FieldDescriptor.TYPE_BYTES:
+            return bytes(content)
+        try:
+            return content.decode("utf-8")
+        except UnicodeError as error:
+            raise self.source.error(token, f"UTF-8 text for '{field.name}'", token) from error
 
     def submessage(self, message: Message, field: FieldDescriptor) -> None:
         opening = self.accept("{", "<")
         if not opening:
             raise self.source.error(self.token, f"'{{' after '{field.name}'", self.token)
+        self.take(message_cost(field.message_type), opening)
         child = getattr(message, field.name)
         if is_repeated(field):
             child = child.add()
@@ -229,7 +263,7 @@ class _Parser:
     def skip_field(self, message: Message, token: Token, opening: Token | None) -> bool:
         """Pass over a field that the message lacks; whether forks of Caffe are known to have it."""
         if opening and token.text in ("layer", "layers") and self.at_block():
-            block = f"{message.DESCRIPTOR.name} '{getattr(message, 'name', '')}'"
+            block = f"{message.DESCRIPTOR.name} '{in_line(getattr(message, 'name', ''))}'"
             raise self.source.error(
                 token,
                 f"a '{_CLOSING[opening.text]}' is missing before this line: "
@@ -241,8 +275,7 @@ class _Parser:
 
     def at_block(self) -> bool:
         """Whether the value that comes next is a message."""
-        following = self.tokens[self.position : self.position + 2]  # perhaps a colon before it
-        return any(token.text in ("{", "<") for token in following)
+        return any(token.text in ("{", "<") for token in (self.token, self.peek()))  # or ": {"
 
     def skip_value(self, name: str) -> str | None:
         """Pass over the value of an unknown field; returns it if it is a scalar.
@@ -265,5 +298,7 @@ class _Parser:
                 opened.pop()
             elif self.token.kind == "mark" and self.token.text in _CLOSING:
                 opened.append(self.token)
+                if len(opened) > _DEEPEST:
+                    raise self.source.error(self.token, f"blocks at most {_DEEPEST} deep", "more")
             self.advance()
         return scalar

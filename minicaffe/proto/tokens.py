@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
-from ..errors import ParseError, nearest
+from ..errors import ParseError, in_line, nearest
 
+# Only runs of one class of characters are repeated: a group would take memory for each character.
 _TOKEN = re.compile(
-    r"""(?P<skip>(?:\s|\#[^\n]*)+)
-      | (?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
+    rb"""\s*(?:
+        (?P<string>"[^"\\\n]*"|'[^'\\\n]*')
       | (?P<word>[-+.\w]+)
-      | (?P<mark>[:{}<>\[\],;])""",
+      | (?P<mark>[:{}<>\[\],;])
+      | (?P<comment>\#[^\n]*)
+      | (?P<quote>["'])
+      | (?P<end>\Z))""",
     re.VERBOSE,
 )
+_IN_STRING = {b"'": re.compile(rb"['\\\n]"), b'"': re.compile(rb'["\\\n]')}
+_SHOWN = 200  # bytes of a string that errors show
 _INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|[0-9]+)")
-_FLOAT = re.compile(r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)[fF]?")
+_FLOAT = re.compile(r"([-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)[fF]?")
 _NOT_FINITE = re.compile(r"[-+]?(inf|infinity|nan)", re.IGNORECASE)
 _ESCAPE = re.compile(
     rb"\\(?:[xX]([0-9a-fA-F]{1,2})|([0-7]{1,3})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))"
@@ -36,64 +44,97 @@ _RANGES = {
 
 
 class Token(NamedTuple):
-    """A piece of the text: ``kind`` is string, word, mark or end; ``start`` its offset."""
+    """A piece of the text: ``kind`` is string, word, mark or end; ``start`` and ``stop`` bound it.
+
+    ``text`` is what errors show: of a long string the beginning.
+    """
 
     kind: str
     text: str
     start: int
+    stop: int
 
     def __str__(self) -> str:
         if self.kind == "end":
             return "the end of the file"
-        return self.text if self.kind == "string" else f"'{self.text}'"
+        return in_line(self.text if self.kind == "string" else f"'{self.text}'")
 
 
 class Source:
-    """A prototxt's text and name: cuts it into tokens, says where one stands, reads its value."""
+    """A prototxt's bytes and name: cuts it into tokens, says where one stands, reads its value."""
 
-    def __init__(self, text: str, file: str):
-        self.text, self.file = text, file
+    def __init__(self, content: bytes, file: str):
+        self.content, self.file = content, file
+        self._counted = (0, 1)  # an offset and its line
 
     def line(self, offset: int) -> int:
         """The line, from 1, of an offset in the text."""
-        return self.text.count("\n", 0, offset) + 1
+        counted, line = self._counted if offset >= self._counted[0] else (0, 1)
+        self._counted = (offset, line + self.content.count(b"\n", counted, offset))
+        return self._counted[1]
 
     def error(self, token: Token, expected: str, got: object = None, hint: str = "") -> ParseError:
         """An error at a token, with file, line and column (from 1)."""
-        column = token.start - self.text.rfind("\n", 0, token.start)
+        begin = self.content.rfind(b"\n", 0, token.start) + 1
+        column = len(_shown(self.content[begin:token.start])) + 1
         return ParseError(f"{self.file}:{self.line(token.start)}:{column}", expected, got, hint)
 
-    def tokens(self) -> list[Token]:
-        """All tokens, without space and comments, and one of kind ``end``."""
-        found, offset = [], 0
-        while offset < len(self.text):
-            match = _TOKEN.match(self.text, offset)
+    def tokens(self) -> Iterator[Token]:
+        """The tokens, without space and comments, and in the end those of kind ``end``."""
+        content, match_at, offset = self.content, _TOKEN.match, 0
+        while True:
+            match = match_at(content, offset)
             if match is None:
                 raise self._bad_character(offset)
-            if match.lastgroup != "skip":
-                found.append(Token(match.lastgroup, match.group(), offset))
-            offset = match.end()
-        found.append(Token("end", "", offset))
-        return found
+            kind = match.lastgroup
+            start, offset = match.span(kind)
+            if kind == "comment":
+                continue
+            if kind == "word" or kind == "mark":
+                yield Token(kind, match[kind].decode(), start, offset)
+            elif kind == "end":
+                yield Token(kind, "", start, offset)
+            else:
+                offset = offset if kind == "string" else self._end_of_string(start)
+                text = _shown(content[start:min(offset, start + _SHOWN)])
+                yield Token("string", text, start, offset)
+
+    def _end_of_string(self, start: int) -> int:
+        """The offset behind a string with escapes in it."""
+        quote = self.content[start:start + 1]
+        pattern, offset = _IN_STRING[quote], start + 1
+        while match := pattern.search(self.content, offset):
+            if match[0] == quote:
+                return match.end()
+            offset = match.end() + 1  # behind what is escaped, which is no end of a line
+            if match[0] == b"\n" or self.content[match.end():offset] == b"\n":
+                break
+        closing = f"the string that starts here has no closing {quote.decode()}"
+        raise self.error(Token("mark", "", start, start + 1), closing)
 
     def _bad_character(self, offset: int) -> ParseError:
-        token = Token("mark", self.text[offset], offset)
-        if token.text in "\"'":
-            return self.error(token, f"the string that starts here has no closing {token.text}")
-        shown = token.text if token.text.isprintable() else ascii(token.text)[1:-1]
-        return self.error(token, f"unexpected character '{shown}'")
+        while self.content[offset:offset + 1].isspace():
+            offset += 1
+        letter = self.content[offset:offset + 4].decode("utf-8", "replace")[0]
+        shown = letter if letter != "\ufffd" else _shown(self.content[offset:offset + 1])
+        shown = shown if shown.isprintable() else ascii(shown)[1:-1]
+        return self.error(Token("mark", letter, offset, offset + 1),
+                          f"unexpected character '{shown}'")
 
-    def string(self, tokens: list[Token], field: FieldDescriptor) -> str | bytes:
-        """The joined content of adjacent strings: bytes, or text if the field is a string."""
+    def string(self, token: Token) -> bytes | bytearray:
+        """What a string token says.  Errors: ParseError for escapes of no character."""
+        inner = self.content[token.start + 1:token.stop - 1]
+        if b"\\" not in inner:
+            return inner
+        said, offset = bytearray(), 0
         try:
-            value = b"".join(
-                _ESCAPE.sub(_unescape, token.text[1:-1].encode("utf-8")) for token in tokens
-            )
-            return value if field.type == FieldDescriptor.TYPE_BYTES else value.decode("utf-8")
-        except UnicodeError as error:
-            raise self.error(tokens[0], f"UTF-8 text for '{field.name}'", tokens[0]) from error
-        except (ValueError, OverflowError) as error:  # \U beyond the last code point
-            raise self.error(tokens[0], "escapes of characters that exist", tokens[0]) from error
+            for match in _ESCAPE.finditer(inner):
+                said += inner[offset:match.start()]
+                said += _unescape(match)
+                offset = match.end()
+        except (ValueError, OverflowError) as error:  # \U beyond the last code point, a surrogate
+            raise self.error(token, "escapes of characters that exist", token) from error
+        return said + inner[offset:]
 
     def scalar(self, token: Token, field: FieldDescriptor) -> int | float | bool:
         """The value of a single token for a field that is neither a string nor a message."""
@@ -128,6 +169,11 @@ class Source:
         raise self.error(token, f"one of {', '.join(names)} for '{field.name}'", token, hint)
 
 
+def _shown(content: bytes) -> str:
+    """A part of the text as errors show it, whatever its encoding."""
+    return content.decode("utf-8", "backslashreplace")
+
+
 def _integer(text: str) -> int | None:
     if not _INTEGER.fullmatch(text):
         return None
@@ -146,7 +192,10 @@ def _float(text: str) -> float | None:
     if _NOT_FINITE.fullmatch(text):
         return float(text)
     integer = _integer(text)
-    return None if integer is None else float(integer)
+    try:
+        return None if integer is None else float(integer)
+    except OverflowError:
+        return math.inf if integer > 0 else -math.inf
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:

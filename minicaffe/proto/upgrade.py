@@ -7,7 +7,7 @@ from pathlib import Path
 
 from google.protobuf.message import Message
 
-from ..errors import NetError, ParameterError
+from ..errors import NetError, ParameterError, in_line
 from .schema import MESSAGES, V1_TYPES
 from .text import read_text
 from .type_names import v1_name
@@ -30,6 +30,7 @@ _DATA_PARAMS = {
     "ImageData": "image_data_param",
     "WindowData": "window_data_param",
 }
+_MOST_PARAMETERS = 1000  # of a layer; few bytes of an old file ask for one
 _TRANSFORMS = ("scale", "mean_file", "crop_size", "mirror")
 
 
@@ -37,7 +38,9 @@ def read_net(source: str | os.PathLike | Message) -> Message:
     """A net from a prototxt of any format, or from a NetParameter, as a NetParameter of today."""
     if isinstance(source, NetParameter):
         return upgrade_net(source)
-    return upgrade_net(read_text(source, NetParameter), str(source))
+    net = read_text(source, NetParameter)
+    _upgrade(net, str(source))
+    return net
 
 
 def read_solver(path: str | os.PathLike) -> Message:
@@ -67,9 +70,14 @@ def upgrade_net(net: Message, file: str = "") -> Message:
     Errors:
         NetError: both formats in one net, unknown V0 types, inputs without shapes.
     """
-    file = file or "the net"
     new = NetParameter()
     new.CopyFrom(net)
+    _upgrade(new, file or "the net")
+    return new
+
+
+def _upgrade(new: Message, file: str) -> None:
+    """``upgrade_net`` of a net that is the reader's own, in place."""
     if new.layers:
         if new.layer:
             raise NetError(file, "either 'layer' or, in old files, 'layers'", "both", _one_of(new))
@@ -82,7 +90,6 @@ def upgrade_net(net: Message, file: str = "") -> Message:
         _upgrade_transform(layer)
         if layer.type == "BatchNorm":
             _freeze_statistics(layer)
-    return new
 
 
 def upgrade_solver(solver: Message, file: str = "") -> Message:
@@ -121,7 +128,10 @@ def _upgrade_v1_layer(old: Message, file: str) -> Message:
 def _upgrade_param_specs(layer: Message, names, share_modes, rates, decays) -> None:
     """Four lists over the layer's parameters, any of which may be short, as one list of specs."""
     fields = {"name": names, "share_mode": share_modes, "lr_mult": rates, "decay_mult": decays}
-    for _ in range(max(map(len, fields.values()))):
+    count = max(map(len, fields.values()))
+    if count > _MOST_PARAMETERS:
+        raise NetError(f"layer '{layer.name}'", f"at most {_MOST_PARAMETERS} parameters", count)
+    for _ in range(count):
         layer.param.add()
     for field, values in fields.items():
         for spec, value in zip(layer.param, values, strict=False):
@@ -146,24 +156,23 @@ def _upgrade_input(net: Message, file: str) -> None:
     As in Caffe, shapes beyond the inputs, and inputs without any shape, are dropped; the latter
     must be made by a layer, then.
     """
-    names, shapes = list(net.input), [list(shape.dim) for shape in net.input_shape]
-    if not shapes:  # four dims an input, in one list
-        dims = list(net.input_dim)
-        shapes = [dims[i : i + 4] for i in range(0, len(dims), 4)]
+    names = list(net.input)
+    count = len(net.input_shape) or -(-len(net.input_dim) // 4)  # four dims an input, in one list
     made = {top for layer in net.layer for top in layer.top}
     used = {bottom for layer in net.layer for bottom in layer.bottom}
-    if len(shapes) < len(names) and (shapes or used.intersection(names) - made):
+    if count < len(names) and (count or used.intersection(names) - made):
         raise NetError(
             file,
-            f"a shape for each of the {len(names)} inputs ({', '.join(names)})",
-            f"{len(shapes)}",
+            f"a shape for each of the {len(names)} inputs ({in_line(', '.join(names))})",
+            f"{count}",
             "give each input an input_shape { dim: ... }, or four input_dim",
         )
     front = []
-    if shapes:
+    if count:
         front.append(LayerParameter(name="input", type="Input", top=names))
-        for _, shape in zip(names, shapes):
-            front[0].input_param.shape.add(dim=shape)
+        for i in range(len(names)):
+            dims = net.input_shape[i].dim if net.input_shape else net.input_dim[4 * i : 4 * i + 4]
+            front[0].input_param.shape.add(dim=dims)
     layers = [*front, *net.layer]
     for field in ("layer", "input", "input_shape", "input_dim"):
         net.ClearField(field)

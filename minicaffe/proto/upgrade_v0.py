@@ -76,6 +76,9 @@ def merge_padding(layers: list[Message], file: str) -> list[Message]:
                     f"a conv or pool layer after the padding layer '{padding[name].layer.name}'",
                     f"'{layer.layer.type}'",
                 )
+            if len(padding[name].bottom) != 1:
+                where = f"{file}: padding layer '{padding[name].layer.name}'"
+                raise NetError(where, "one bottom", len(padding[name].bottom))
             layer.layer.pad = padding[name].layer.pad
             layer.bottom[i] = padding[name].bottom[0]
         for top in layer.top:

@@ -60,7 +60,7 @@ _NET, _STATE = map(_numbers, ("NetParameter", "SolverState"))
 _LAYER, _V1, _V0 = map(_numbers, ("LayerParameter", "V1LayerParameter", "V0LayerParameter"))
 # More than any net has; a file of few bytes each must not become an object each without end.
 MOST_BLOBS = 100_000
-_MOST_TEST_NETS = 1_000
+MOST_TEST_NETS = 1_000
 _STATE_NUMBERS = ("iter", "current_step", "random_seed", "weights_sum", "state_sum")
 
 
@@ -123,9 +123,9 @@ def read_solverstate(path: str | os.PathLike) -> SolverStateFile:
         elif name in ("learned_net", "notes") and field.wire == BYTES:
             values[name] = scanner.text(field)
         elif name == "test_tick":
-            ticks += scanner.integers(field, "a solver state", _MOST_TEST_NETS)
-            if len(ticks) > _MOST_TEST_NETS:
-                raise scanner.error(field.start, f"at most {_MOST_TEST_NETS} test nets", "more")
+            ticks += scanner.integers(field, "a solver state", MOST_TEST_NETS)
+            if len(ticks) > MOST_TEST_NETS:
+                raise scanner.error(field.start, f"at most {MOST_TEST_NETS} test nets", "more")
         elif name in _STATE_NUMBERS and field.wire == VARINT:
             values[name] = field.value
     for name in ("iter", "current_step"):

@@ -218,3 +218,10 @@ def test_snapshots_are_called_like_the_solver_if_nothing_else_is_said(tmp_path):
     assert read_solver(path).snapshot_prefix == str(tmp_path / "my_solver")
     path.write_text('snapshot_prefix: "here/lenet"')
     assert read_solver(path).snapshot_prefix == "here/lenet"
+
+
+@pytest.mark.parametrize("bottoms, count", [("", 0), ('bottom: "a" bottom: "b" ', 2)])
+def test_a_padding_layer_needs_one_bottom(bottoms, count):
+    text = (f'layers {{ layer {{ name: "p" type: "padding" }} {bottoms}top: "p" }} '
+            'layers { layer { name: "c" type: "conv" } bottom: "p" }')
+    assert error_of(text) == f"n.prototxt: padding layer 'p': expected one bottom, got {count}."
