@@ -16,6 +16,7 @@ import numpy as np
 
 from minicaffe.backend import convolution
 from minicaffe.backend.base import Backend
+from minicaffe.backend.taps import taps
 from minicaffe.layers.convolution_engines import ENGINES
 from minicaffe.window import Window
 
@@ -37,7 +38,7 @@ def columns(x, win: Window):
     """The column matrix of one image x (C, H, W)."""
     output = win.output_shape(x.shape[1:], "figure")
     col = np.empty((x.shape[0] * win.kernel[0] * win.kernel[1], output[0] * output[1]))
-    convolution.im2col(np, x, win, output, col)
+    convolution.im2col(x, win, output, col)
     return col
 
 
@@ -148,7 +149,7 @@ def windows_of_each_pixel():
     for n, (name, win) in enumerate(wins):
         output, dx = win.output_shape((6, 6), "figure"), np.empty((1, 6, 6))
         taps = win.kernel[0] * win.kernel[1]
-        convolution.col2im(np, np.ones((taps, output[0] * output[1])), win, output, dx)
+        convolution.col2im(np.ones((taps, output[0] * output[1])), win, output, dx)
         cells(ax, dx[0], 0.6 + 7.25 * n, 1.3, shades(dx[0]), name, 7.5)
         label(ax, 3.6 + 7.25 * n, 8, f"{output[0]} x {output[1]} windows", 8)
     return ax
@@ -222,7 +223,7 @@ def rows_at_a_time():
     """One step of the kernel without a column matrix: what two of its 1024 weights read."""
     ax = canvas(90, 52, 0.082)
     win, top, left = window(8), 8, 16
-    places = list(convolution.taps(win, (32, 32)))
+    places = [tap.inputs[1:] for tap in taps(win, (39, 39), (32, 32))]
     box(ax, 2, 7, 39, 39, PLAIN)
     box(ax, 2, 7 + top, 39, 11, GREY)
     label(ax, 21.5, 4, "x, 39 x 39: rows 8 to 18 are at hand", 9, weight="bold")

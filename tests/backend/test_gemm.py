@@ -86,3 +86,13 @@ def test_tables_of_rows_reach_as_far_as_tiles_read(monkeypatch, height, depth, w
         assert row[:rows].max() + (deep - 1) * COLUMNS < left_size
     else:
         assert row.size >= -(-height // TALL) * TALL
+
+
+@pytest.mark.parametrize("depth", [200, 256, 300, 557])
+def test_a_packed_left_matrix_of_several_panels_whose_last_block_is_less_deep(depth):
+    random = numpy.random.default_rng(depth)
+    a = random.standard_normal((depth, 200)).astype(numpy.float32).T
+    b = random.standard_normal((depth, 200)).astype(numpy.float32)
+    out = numpy.zeros((200, 200), numpy.float32)
+    gemm.matmul(Workspace(), 1, a, b, out, False)
+    numpy.testing.assert_allclose(out, a.astype(float) @ b, rtol=0, atol=2e-4)

@@ -102,3 +102,18 @@ def test_a_step_begins_when_all_shares_of_the_last_one_are_done(parts):
     values[0] = numpy.arange(parts)
     run(parts, 100, values.reshape(-1))
     numpy.testing.assert_array_equal(values[100], 100 + (numpy.arange(parts) + 100) % parts)
+
+
+def test_a_backward_pass_takes_up_nothing_from_the_one_before():
+    backend, random = get_backend("cpu"), numpy.random.default_rng(0)
+    T, N, H = 3, 6, 20
+
+    def draw(*shape):
+        return random.uniform(0.1, 0.9, shape).astype(numpy.float32)
+
+    given = (draw(T, N, H), draw(T, N, 4, H), draw(4 * H, H), numpy.ones((T + 1, N), numpy.float32),
+             draw(T + 1, N, H), draw(T, N, H))
+    first, second = (numpy.zeros((T, N, 4, H), numpy.float32) for _ in range(2))
+    backend.lstm_backward(*given, first)
+    backend.lstm_backward(*given, second)
+    assert (first == second).all()

@@ -118,7 +118,7 @@ def run(net, tops: int) -> None:
 
 
 @pytest.mark.parametrize("device, dtype, phase", DEVICES)
-@pytest.mark.parametrize("name, text", examples())
+@pytest.mark.parametrize("name, text", list(examples()))
 def test_a_layer_takes_blobs_without_elements(make_net, name, text, device, dtype, phase):
     ran, refused = 0, []
     for shapes in bottoms_of(name):
