@@ -4,8 +4,8 @@ import numpy
 import pytest
 
 from minicaffe.data import Batches
+from minicaffe.data.batches import RowsByPlace
 from minicaffe.data.image_folder import ImageFolder
-from minicaffe.data.source import RowsByPlace
 from minicaffe.data_layers import Source, batch_size, brings_data, waits_for_data
 from minicaffe.proto import NetParameter
 from minicaffe.proto.text import parse_text

@@ -13,7 +13,7 @@ import numpy
 from ..elementwise import leaky
 from ..window import Window
 from . import convolution, lstm, pooling, winograd
-from .operands import check_sizes, check_sums, evaluated
+from .formula_shapes import check_sizes, check_sums, evaluated
 from .registry import get_backend
 
 

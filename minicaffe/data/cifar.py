@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy
 
 from ..errors import FileFormatError, in_line
-from ..proto.files import MissingFileError
+from ..proto.atomic_files import MissingFileError
 from .cifar_pickle import PickleError, read_pickle
 from .dataset import Dataset
-from .files import AGAIN, damaged, read_file
 from .labels import checked_labels
+from .reading import AGAIN, damaged, read_file
 from .tar import tar_files
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -13,8 +13,8 @@ import os
 from pathlib import Path, PurePosixPath
 
 from ..errors import FileFormatError, in_line
-from .files import read_file, reading
 from .image import SUFFIXES
+from .reading import read_file, reading
 from .zips import ZipReader
 
 _log = logging.getLogger("minicaffe")

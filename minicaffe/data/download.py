@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import MinicaffeError
-from ..proto.files import try_lock
+from ..proto.atomic_files import try_lock
 
 _log = logging.getLogger("minicaffe")
 TIMEOUT = 30.0  # seconds in which a mirror must say something

@@ -12,8 +12,8 @@ from ..data_layers import Source, batch_size, brings_data, waits_for_data
 from ..errors import ParameterError, nearest
 from ..layer import TEST, TRAIN
 from ..proto import LayerParameter, NetParameter, TransformationParameter
+from .batches import Batches, as_samples
 from .dataset import Dataset
-from .source import Batches, as_samples
 from .transform import Transform, mean_of
 
 _log = logging.getLogger("minicaffe")

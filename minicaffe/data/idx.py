@@ -21,10 +21,10 @@ from typing import BinaryIO
 import numpy
 
 from ..errors import FileFormatError
-from ..proto.files import MissingFileError
+from ..proto.atomic_files import MissingFileError
 from .dataset import Dataset
-from .files import AGAIN, check_unpacked, file_size, opened, read_up_to
 from .labels import checked_labels
+from .reading import AGAIN, check_unpacked, file_size, opened, read_up_to
 
 DIGITS = tuple("0123456789")
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker",

@@ -10,8 +10,8 @@ from contextlib import suppress
 import numpy
 
 from ..errors import FileFormatError, MinicaffeError, MissingPackageError, ParameterError, in_line
-from ..proto.files import existing_file
-from .files import read_file
+from ..proto.atomic_files import existing_file
+from .reading import read_file
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
             ".pbm")

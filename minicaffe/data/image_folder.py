@@ -14,9 +14,9 @@ import numpy
 from ..errors import FileFormatError, MinicaffeError, ShapeError, in_line
 from .class_folders import Folder, Zip, class_parts
 from .dataset import Dataset
-from .files import UnreadableFileError, existing_path
 from .image import check_size, decode
 from .labels import with_test_part
+from .reading import UnreadableFileError, existing_path
 
 IN_MEMORY = 2**31  # bytes; sets of more than that are decoded as they are asked for
 _BAD = (FileFormatError, UnreadableFileError)  # what is wrong with a file, not with what is asked

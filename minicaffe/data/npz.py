@@ -11,7 +11,7 @@ import numpy
 from numpy.lib import format as npy
 
 from ..errors import FileFormatError, in_line
-from .files import damaged, opened, read_up_to
+from .reading import damaged, opened, read_up_to
 from .zips import ZipReader
 
 AGAIN = "make it anew."

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import FileFormatError, ParameterError, nearest
-from .arrays import open_arrays
 from .cifar import find_cifar10, load_cifar10
 from .dataset import Dataset
 from .digits import load_digits
 from .download import DOWNLOADS, cache_folder, fetch
-from .files import existing_path, reading
 from .idx import idx_files, load_idx
 from .image import SUFFIXES
 from .image_folder import open_image_folder
+from .npz_dataset import open_arrays
+from .reading import existing_path, reading
 
 NAMES = ("digits", *DOWNLOADS)
 ARCHIVES = (".zip", ".npz", ".tar.gz", ".tgz")

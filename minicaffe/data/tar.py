@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from ..errors import FileFormatError
-from .files import AGAIN, check_unpacked, file_size, opened
+from .reading import AGAIN, check_unpacked, file_size, opened
 
 HEADER_BYTES = 4096  # of a header that is a file of its own, such as a long name of the next file
 _BLOCK = 512

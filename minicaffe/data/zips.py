@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from ..errors import FileFormatError
-from .files import UNPACKED, check_unpacked, file_size, opened, reading
+from .reading import UNPACKED, check_unpacked, file_size, opened, reading
 
 HINT = "make the zip anew."
 TIMES = 4  # how many times as large as packed a file in it may be, see ``check_unpacked``

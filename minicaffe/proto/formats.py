@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .files import existing_file
+from .atomic_files import existing_file
 from .hdf5 import read_solverstate_hdf5, read_weights_hdf5
 from .kinds import HDF5
 from .wire import LayerWeights, SolverStateFile, read_caffemodel, read_solverstate

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import FileFormatError, MinicaffeError, MissingPackageError, in_line
-from .files import atomic_write, existing_file
+from .atomic_files import atomic_write, existing_file
 from .hdf5_file import Hdf5File
 from .kinds import HDF5, HEAD, refuse_other_kinds
 from .wire import MOST_TEST_NETS, LayerWeights, SolverStateFile

@@ -16,7 +16,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from ..errors import FileFormatError, in_line
-from .files import existing_file
+from .atomic_files import existing_file
 from .kinds import HEAD, refuse_other_kinds
 from .layer_params import field_of
 from .room import Room, message_cost, value_cost

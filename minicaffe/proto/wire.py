@@ -14,8 +14,8 @@ import numpy as np
 from google.protobuf.message import Message
 
 from ..errors import FileFormatError, WeightsError, in_line
+from .atomic_files import atomic_write
 from .blobs import blob_field, blob_parts, read_blob_at
-from .files import atomic_write
 from .kinds import HEAD, refuse_other_kinds
 from .scan import BYTES, VARINT, Field, Scanner, header
 from .schema import MESSAGES, V1_TYPES

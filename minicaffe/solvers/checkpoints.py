@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import ParameterError, expect_known
 from . import snapshots
-from .means import output_names
+from .output_means import output_names
 from .solver import Solver
 
 _log = logging.getLogger("minicaffe")

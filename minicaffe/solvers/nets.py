@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
+from ..data.batches import Batches
 from ..data.feeding import Feeder
-from ..data.source import Batches
 from ..data.transform import Transform
 from ..errors import ParameterError
 from ..fillers import without_fillers

@@ -15,7 +15,7 @@ import numpy
 from ..errors import TrainingError, WeightsError
 from ..net import Net
 from ..proto import SolverParameter, hdf5, wire
-from ..proto.files import atomic_path
+from ..proto.atomic_files import atomic_path
 from ..proto.formats import is_hdf5
 from .check_sums import NamedArrays, state_sum, weights_sum
 from .lr_policy import current_step

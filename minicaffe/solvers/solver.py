@@ -15,10 +15,10 @@ from ..errors import ParameterError, TrainingError
 from ..net import Net
 from ..proto import SolverParameter
 from . import nets, snapshots
+from .evaluation import Testing
 from .lr_policy import check_policy, learning_rate
 from .not_finite import find_not_finite
 from .signals import stop_on_interrupt
-from .testing import Testing
 from .types import OfType
 
 _log = logging.getLogger("minicaffe")

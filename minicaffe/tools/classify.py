@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy
 
-from ..data.files import read_file
 from ..data.image import SUFFIXES
+from ..data.reading import read_file
 from ..errors import FileFormatError, MinicaffeError, NetError, ParameterError, in_line
-from ..proto.files import MissingFileError, existing_file
+from ..proto.atomic_files import MissingFileError, existing_file
 from . import trained
 
 _PATH = 1000  # characters of a path that are printed

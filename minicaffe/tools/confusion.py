@@ -12,7 +12,7 @@ from ..net import Net
 from ..net.description import filter_net
 from ..proto import LayerParameter, NetParameter, NetState
 from ..proto.upgrade import upgrade_net
-from ..solvers.means import OutputMeans
+from ..solvers.output_means import OutputMeans
 
 WHOLE = 20  # classes whose matrix still fits a terminal
 LARGEST = 4096  # classes of which every pair is counted

@@ -16,7 +16,7 @@ from ..proto import (
     NetState,
     TransformationParameter,
 )
-from ..proto.files import atomic_write
+from ..proto.atomic_files import atomic_write
 from ..proto.text import to_text
 from ..proto.upgrade import upgrade_net
 from ..proto.wire import write_blob

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..errors import MinicaffeError, ParameterError, nearest
 from ..proto import NetParameter, SolverParameter
-from ..proto.files import existing_file
+from ..proto.atomic_files import existing_file
 from ..proto.upgrade import read_net
 
 DESCRIPTION = """\

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import FileFormatError, MissingPackageError, ParameterError
-from ..proto.files import atomic_write, existing_file
+from ..proto.atomic_files import atomic_write, existing_file
 from .option_values import check_writable
 
 DESCRIPTION = """\

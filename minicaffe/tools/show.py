@@ -11,7 +11,7 @@ import numpy
 
 from ..data.image import import_pillow
 from ..errors import ParameterError, nearest
-from ..proto.files import atomic_write
+from ..proto.atomic_files import atomic_write
 from ..proto.formats import read_weights
 from . import trained
 from .option_values import check_writable

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import ParameterError
-from ..proto.files import try_lock
+from ..proto.atomic_files import try_lock
 from ..solvers import Solver
 from ..solvers.snapshot_files import states
 

@@ -15,7 +15,7 @@ from ..layer import TEST, TRAIN
 from ..net import Net
 from ..net.description import filter_net
 from ..proto import NetParameter, NetState
-from ..proto.files import atomic_write, existing_file
+from ..proto.atomic_files import atomic_write, existing_file
 from ..proto.upgrade import upgrade_net
 from . import models, trained
 from .costs import LayerSummary, Shape, Summary, summarize

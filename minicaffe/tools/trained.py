@@ -17,7 +17,7 @@ from ..layer import TEST
 from ..net import Net
 from ..net.description import filter_net
 from ..proto import NetParameter, NetState, TransformationParameter
-from ..proto.files import existing_file
+from ..proto.atomic_files import existing_file
 from ..proto.upgrade import read_net, upgrade_net
 from ..proto.wire import read_blob
 from . import models

@@ -10,9 +10,9 @@ import numpy
 import pytest
 
 from minicaffe.data.cifar import CLASSES, load_cifar10
-from minicaffe.data.files import UnreadableFileError
+from minicaffe.data.reading import UnreadableFileError
 from minicaffe.errors import FileFormatError
-from minicaffe.proto.files import MissingFileError
+from minicaffe.proto.atomic_files import MissingFileError
 
 from .access import without_permission
 

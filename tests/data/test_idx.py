@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy
 import pytest
 
-from minicaffe.data.files import UnreadableFileError
 from minicaffe.data.idx import DIGITS, FASHION, load_idx, read_idx
+from minicaffe.data.reading import UnreadableFileError
 from minicaffe.errors import FileFormatError
-from minicaffe.proto.files import MissingFileError
+from minicaffe.proto.atomic_files import MissingFileError
 
 from .access import without_permission
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from minicaffe.data.image import PIXELS, decode, read_image
 from minicaffe.errors import FileFormatError, MissingPackageError, ParameterError
-from minicaffe.proto.files import MissingFileError
+from minicaffe.proto.atomic_files import MissingFileError
 
 from .image_files import BLUE, GREEN, JPEG, NOISE, PNG, RED, coloured, png, saved, write_folder
 

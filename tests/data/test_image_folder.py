@@ -11,10 +11,10 @@ import pytest
 
 from minicaffe.data import image_folder
 from minicaffe.data.class_folders import Folder, Zip
-from minicaffe.data.files import UnreadableFileError
 from minicaffe.data.image_folder import ImageFolder, open_image_folder
+from minicaffe.data.reading import UnreadableFileError
 from minicaffe.errors import FileFormatError, ParameterError, ShapeError
-from minicaffe.proto.files import MissingFileError
+from minicaffe.proto.atomic_files import MissingFileError
 
 from .access import without_permission
 from .image_files import PNG, RED, grey_levels, levels, png, write_folder, write_zip

@@ -8,16 +8,16 @@ import pytest
 
 from minicaffe.data import NAMES, download, open_dataset
 from minicaffe.data.download import Download, DownloadError
-from minicaffe.data.files import UnreadableFileError
+from minicaffe.data.reading import UnreadableFileError
 from minicaffe.errors import FileFormatError, ParameterError
-from minicaffe.proto.files import MissingFileError
+from minicaffe.proto.atomic_files import MissingFileError
 
 from .access import without_permission
 from .image_files import grey_levels, write_folder, write_zip
-from .test_arrays import saved
 from .test_cifar import files_of, write_archive
 from .test_cifar import write_folder as write_cifar
 from .test_idx import idx, labels, pictures
+from .test_npz_dataset import saved
 
 PICTURES = grey_levels(*(f"{label}/{number}.png" for label in "ab" for number in range(5)))
 

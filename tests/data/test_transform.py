@@ -6,7 +6,7 @@ import pytest
 from minicaffe.data.transform import Transform, mean_of
 from minicaffe.errors import FileFormatError, ParameterError, ShapeError
 from minicaffe.proto import TransformationParameter, wire
-from minicaffe.proto.files import MissingFileError
+from minicaffe.proto.atomic_files import MissingFileError
 
 
 def transform(mean=None, **fields):

@@ -10,7 +10,7 @@ import pytest
 
 from minicaffe.errors import FileFormatError, WeightsError
 from minicaffe.proto import BlobProto, NetParameter, SolverState
-from minicaffe.proto.files import atomic_write
+from minicaffe.proto.atomic_files import atomic_write
 from minicaffe.proto.scan import header, varint
 from minicaffe.proto.wire import (
     SolverStateFile,

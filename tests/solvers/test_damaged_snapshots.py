@@ -11,7 +11,7 @@ import pytest
 
 from minicaffe.errors import FileFormatError, MinicaffeError, WeightsError
 from minicaffe.proto import SolverParameter, hdf5, wire
-from minicaffe.proto.files import atomic_write
+from minicaffe.proto.atomic_files import atomic_write
 from minicaffe.proto.text import parse_text
 from minicaffe.solvers import Solver
 from minicaffe.solvers.check_sums import state_sum, weights_sum

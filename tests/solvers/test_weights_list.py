@@ -8,7 +8,7 @@ import pytest
 import minicaffe as caffe
 from minicaffe.errors import ParameterError, WeightsError
 from minicaffe.proto import NetParameter, wire
-from minicaffe.proto.files import MissingFileError
+from minicaffe.proto.atomic_files import MissingFileError
 from minicaffe.solvers.nets import weight_files
 
 NET = """

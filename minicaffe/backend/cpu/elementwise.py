@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy
 
-from ..operands import check_sizes, check_sums
+from ..formula_shapes import check_sizes, check_sums
 from .formulas import fingerprint, identity, nanoseconds, scalar
 from .runtime.jit import compiled, from_text
 from .runtime.parallel import parallel, prevent_recording

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy
 
 from ..errors import FileFormatError, MinicaffeError, in_line, nearest
-from ..proto.files import MissingFileError
+from ..proto.atomic_files import MissingFileError
 
 AGAIN = "copy it again; if minicaffe downloaded it, delete it and it is downloaded again."
 UNPACKED = 2**24  # bytes that a file may unpack to, however small it is

@@ -6,10 +6,10 @@ import zipfile
 import numpy
 import pytest
 
-from minicaffe.data.arrays import TEST, TRAIN, open_arrays
-from minicaffe.data.files import UnreadableFileError
+from minicaffe.data.npz_dataset import TEST, TRAIN, open_arrays
+from minicaffe.data.reading import UnreadableFileError
 from minicaffe.errors import FileFormatError
-from minicaffe.proto.files import MissingFileError
+from minicaffe.proto.atomic_files import MissingFileError
 
 from .access import without_permission
 

@@ -5,7 +5,7 @@ import pytest
 
 from minicaffe import TEST
 from minicaffe.data import Batches
-from minicaffe.solvers.means import OutputMeans, output_names
+from minicaffe.solvers.output_means import OutputMeans, output_names
 
 
 def test_every_sample_counts_alike(make_net):

@@ -8,9 +8,9 @@ import numpy
 
 from ..errors import FileFormatError, in_line
 from .dataset import Dataset
-from .files import check_unpacked, existing_path
 from .labels import checked_labels, with_test_part
 from .npz import Header, Npz
+from .reading import check_unpacked, existing_path
 
 TRAIN = (("x_train", "y_train"), ("train_images", "train_labels"), ("train_x", "train_y"),
          ("train_data", "train_labels"), ("x", "y"), ("X", "y"), ("images", "labels"),

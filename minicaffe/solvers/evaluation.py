@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..net import Net
-from .means import OutputMeans
 from .nets import check_fed
+from .output_means import OutputMeans
 
 
 class Testing:
