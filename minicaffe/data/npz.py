@@ -1,4 +1,4 @@
-"""The arrays in a .npz file, which is a zip of .npy files; only what is asked for is read."""
+"""The array in a .npy file, and those in a .npz file, a zip of such; only what is asked is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy
 from numpy.lib import format as npy
 
 from ..errors import FileFormatError, in_line
-from .reading import damaged, opened, read_up_to
+from .reading import damaged, file_size, opened, read_up_to
 from .zips import ZipReader
 
 AGAIN = "make it anew."
@@ -62,20 +62,39 @@ class Npz:
         with self._zip.open(self._files[name]) as file:
             header = _header(file, where)
         size = self._zip.file_size(self._files[name]) - header.bytes
-        if size != header.count * header.dtype.itemsize:
-            raise damaged(self._path, f"{size} bytes for '{in_line(name)}' of shape "
-                          f"{in_line(header.shape, 80)}", AGAIN)
+        _check_size(size, header, self._path, f"'{in_line(name)}'")
         return header
 
     def array(self, name: str, header: Header) -> numpy.ndarray:
         """An array, whose header has been read.  Errors: FileFormatError."""
         with self._zip.open(self._files[name]) as file:
             file.read(header.bytes)
-            size = header.count * header.dtype.itemsize
-            data = read_up_to(file, size)
-        if len(data) < size:
-            raise damaged(self._path, f"'{in_line(name)}' is cut short", AGAIN)
-        return data.view(header.dtype).reshape(header.shape, order="CF"[header.fortran])
+            return _content(file, header, self._path, f"'{in_line(name)}'")
+
+
+def read_npy(path: str | os.PathLike) -> numpy.ndarray:
+    """The array of a .npy file.
+
+    Errors: FileFormatError, for Python objects too, which could run code; UnreadableFileError.
+    """
+    with opened(path, AGAIN) as file:
+        header = _header(file, str(path))
+        _check_size(file_size(file) - header.bytes, header, path, "an array")
+        return _content(file, header, path, "the array")
+
+
+def _check_size(size: int, header: Header, path: str | os.PathLike, what: str) -> None:
+    if size != header.count * header.dtype.itemsize:
+        raise damaged(path, f"{size} bytes for {what} of shape {in_line(header.shape, 80)}", AGAIN)
+
+
+def _content(file: BinaryIO, header: Header, path: str | os.PathLike, what: str) -> numpy.ndarray:
+    """What stands behind an array's header."""
+    size = header.count * header.dtype.itemsize
+    data = read_up_to(file, size)
+    if len(data) < size:
+        raise damaged(path, f"{what} is cut short", AGAIN)
+    return data.view(header.dtype).reshape(header.shape, order="CF"[header.fortran])
 
 
 def _header(file: BinaryIO, where: str) -> Header:

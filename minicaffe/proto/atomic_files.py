@@ -25,15 +25,17 @@ def existing_file(path: str | os.PathLike) -> Path:
         MissingFileError: naming the file of that folder whose name comes closest.
     """
     path = Path(path)
-    if path.is_file():
+    if os.path.isfile(path):  # Path.is_file raises for names that are too long
         return path
     where = str(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise MissingFileError(where, "a file", "a folder")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise MissingFileError(where, f"no such file: there is no folder '{path.parent}'")
-    neighbours = (entry.name for entry in path.parent.iterdir() if entry.is_file())
-    raise MissingFileError(where, "no such file", hint=nearest(path.name, neighbours))
+    with suppress(PermissionError), os.scandir(path.parent) as entries:
+        neighbours = [entry.name for entry in entries if entry.is_file()]
+        raise MissingFileError(where, "no such file", hint=nearest(path.name, neighbours))
+    raise MissingFileError(where, "no such file that may be seen")
 
 
 @contextmanager

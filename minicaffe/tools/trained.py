@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy
 
 from ..data.image import read_image
+from ..data.npz import read_npy
 from ..data.transform import Transform
 from ..errors import FileFormatError, NetError, ParameterError, ShapeError
 from ..layer import TEST
@@ -192,13 +193,9 @@ def _mean(given: str | None, source: NetParameter, folder: Path) -> numpy.ndarra
 
 
 def _mean_picture(path: Path) -> numpy.ndarray:
-    if path.suffix == ".npy":
-        try:
-            mean = numpy.load(path)
-        except ValueError as error:
-            raise FileFormatError(str(path), "an array of NumPy", error) from error
-    else:
-        mean = read_blob(path)
+    mean = (read_npy if path.suffix == ".npy" else read_blob)(path)
+    if mean.dtype.kind not in "buif":
+        raise FileFormatError(str(path), "a mean of numbers", mean.dtype)
     mean = mean[0] if mean.ndim == 4 and len(mean) == 1 else mean
     if mean.ndim not in (1, 3):
         raise ShapeError(str(path), "a mean picture (C, H, W), or a number for each channel",

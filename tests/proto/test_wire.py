@@ -216,6 +216,12 @@ def test_a_missing_file_is_named(tmp_path):
         read_caffemodel(tmp_path / "net.caffemodel")
 
 
+@pytest.mark.parametrize("name", ["n" * 300, "n/" * 3000, "n\0"])
+def test_a_name_that_no_file_can_have_is_a_missing_file(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_caffemodel(tmp_path / name)
+
+
 @pytest.mark.parametrize("weights", [[], [[], []]])
 def test_weights_of_more_or_fewer_layers_than_the_net_has_are_an_error(tmp_path, weights):
     net = NetParameter()
