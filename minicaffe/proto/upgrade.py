@@ -30,7 +30,9 @@ _DATA_PARAMS = {
     "ImageData": "image_data_param",
     "WindowData": "window_data_param",
 }
-_MOST_PARAMETERS = 1000  # of a layer; few bytes of an old file ask for one
+# Few bytes of an old file ask for one of these.
+_MOST_PARAMETERS = 1000  # of a layer
+_MOST_INPUTS = 1000
 _TRANSFORMS = ("scale", "mean_file", "crop_size", "mirror")
 
 
@@ -156,6 +158,8 @@ def _upgrade_input(net: Message, file: str) -> None:
     As in Caffe, shapes beyond the inputs, and inputs without any shape, are dropped; the latter
     must be made by a layer, then.
     """
+    if len(net.input) > _MOST_INPUTS:
+        raise NetError(file, f"at most {_MOST_INPUTS} inputs", len(net.input))
     names = list(net.input)
     count = len(net.input_shape) or -(-len(net.input_dim) // 4)  # four dims an input, in one list
     made = {top for layer in net.layer for top in layer.top}
