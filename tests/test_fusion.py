@@ -417,6 +417,20 @@ def test_layers_that_did_not_run_again_keep_what_they_saved(make_net, text):
         check_alike(fused, apart)
 
 
+def test_what_a_layer_behind_a_group_wrote_over_its_top_is_there_after_it_fell_apart(make_net):
+    tanh = 'layer { name: "tanh" type: "TanH" bottom: "h" top: "h" }'
+    net = make_net("force_backward: true " + X % "6 dim: 3 dim: 6 dim: 7" + CONV + NORM % ("h", "")
+                   + SCALE % ("h", "h", BIAS) + tanh, TEST, device="cpu")
+    assert group_names(net) == [["conv", "norm", "scale"]]
+    fill_parameters(net)
+    feed(net)
+    h = net.forward()["h"].copy()
+    net.blobs["h"].diff[...] = 1
+    net.backward()  # for which the layers save what the group left out
+    assert not net.plan.groups[0].folded
+    assert (net.blobs["h"].data == h).all()
+
+
 @pytest.mark.parametrize("norm", ["", GLOBAL])
 @pytest.mark.parametrize("top", ["h", "z"])
 def test_another_batch_size_may_come_with_a_hook(make_net, norm, top):

@@ -50,6 +50,7 @@ def matches(x, y, mean, scale, pad, size, places, flips=(False, True)):
     ({"mean_value": [10.0, 20.0, 30.0], "scale": 2.0},
      lambda x: (x - numpy.reshape([10, 20, 30], (3, 1, 1))) * 2),
     ({"crop_size": 4}, lambda x: x[:, :, 1:5, 1:5]),
+    ({"crop_size": 5}, lambda x: x[:, :, 0:5, 1:6]),
     ({"crop_size": 6, "mirror": True}, lambda x: x[:, :, :, 0:6]),
     ({"pad": 1}, lambda x: numpy.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))),
 ])
@@ -86,6 +87,21 @@ def test_without_a_crop_pictures_are_mirrored_with_random_numbers_alone():
     as_it_was = [(b == a).all() for a, b in zip(x, y)]
     assert all(m != s for m, s in zip(mirrored, as_it_was)) and 5 < sum(mirrored) < 25
     assert (applied(transform(mirror=True), x) == x).all()
+
+
+def test_half_of_the_pictures_are_mirrored_and_every_window_is_as_likely():
+    n = 20_000
+    x = numpy.tile(numpy.arange(12, dtype="uint8").reshape(1, 1, 3, 4), (n, 1, 1, 1))
+    y = applied(transform(crop_size=2, mirror=True), x, seed=1)
+    flips = y[:, 0, 0, 0] > y[:, 0, 0, 1]
+    corners = numpy.where(flips, y[:, 0, 0, 1], y[:, 0, 0, 0])
+    places, counts = numpy.unique(corners, return_counts=True)
+    assert places.tolist() == [0, 1, 2, 4, 5, 6]
+    for share, probability in ((flips.mean(), 1 / 2), *((count / n, 1 / 6) for count in counts)):
+        assert abs(share - probability) < 5 * (probability * (1 - probability) / n) ** 0.5
+    for top, left, flip in numpy.ndindex(2, 3, 2):  # one draw does not tell another
+        count = numpy.count_nonzero((corners == 4 * top + left) & (flips == flip))
+        assert abs(count / n - 1 / 12) < 5 * (11 / 144 / n) ** 0.5
 
 
 def test_the_same_numbers_are_drawn_again():

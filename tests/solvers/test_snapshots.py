@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy
 import pytest
+from minicaffe.data.source import Batches
 
 from minicaffe.errors import FileFormatError, TrainingError, WeightsError
 from minicaffe.proto import SolverParameter, wire
@@ -59,6 +60,25 @@ def test_a_snapshot_in_hdf5_resumes_too(tmp_path):
     second.restore(state)
     second.step(4)
     assert equal_bits(weights(straight), weights(second))
+
+
+def test_a_state_brings_its_seed_to_the_test_nets_and_to_later_states(tmp_path):
+    rng = numpy.random.default_rng(0)
+    x, y = rng.normal(size=(50, 6)).astype("f4"), rng.integers(0, 2, 50)
+
+    def made(folder, seed):
+        param = parse_text(SMALL, SolverParameter)
+        param.random_seed, param.snapshot_prefix = seed, str(tmp_path / folder / "s")
+        order = Batches({"x": x, "y": y}, shuffle=True)  # which depends on the test net's seed
+        return Solver(param, data=(x, y), test_data=order, device="numpy")
+    first, second = made("first", 3), made("second", 99)
+    for solver in (first, second):
+        solver.test()
+    assert first.test() != second.test()
+    second.restore(first.snapshot())
+    assert first.test() == second.test()
+    assert second.seed == second.net.seed == 3
+    assert wire.read_solverstate(second.snapshot()).random_seed == 3
 
 
 def test_the_position_in_the_test_data_is_resumed(tmp_path):
@@ -285,6 +305,24 @@ def test_a_snapshot_over_an_older_one_changes_both_files_or_none(tmp_path, monke
     other.snapshot()
     new = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert new.keys() == old.keys() and all(new[name] != old[name] for name in old)
+
+
+@pytest.mark.parametrize("kind", [SolverParameter.BINARYPROTO, HDF5])
+def test_an_older_state_never_stands_beside_the_weights_of_another(tmp_path, monkeypatch, kind):
+    """A kill between the two moves leaves weights without a state, not a state of other weights."""
+    if kind == HDF5:
+        pytest.importorskip("h5py")
+    state = Path(digits_solver(tmp_path, snapshot_format=kind).snapshot())
+    weights = state.with_name(state.name.replace("solverstate", "caffemodel"))
+    moved, move = [], os.replace
+
+    def replace(source, target):
+        if Path(target) in (weights, state):
+            moved.append((target, state.exists()))
+        move(source, target)
+    monkeypatch.setattr(os, "replace", replace)
+    digits_solver(tmp_path, snapshot_format=kind, random_seed=8).snapshot()
+    assert moved == [(weights, False), (state, False)]
 
 
 def test_no_last_snapshot_is_written_of_a_loss_that_is_no_number(tmp_path):
