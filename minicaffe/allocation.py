@@ -31,20 +31,8 @@ def does_not_fit(where: str, shape: Sequence[int], dtype) -> ShapeError:
     return ShapeError(where, "a shape that fits into memory", f"{tuple(shape)}, {size:.4g} GiB")
 
 
-class WorkingMemory:
-    """``with WorkingMemory(layer.where, bottom):`` lets the layer work.
-
-    Errors: ShapeError, naming the layer and the shapes of its bottoms, where memory runs out.
-    """
-
-    def __init__(self, where: str, bottom: Sequence):
-        self._where, self._bottom = where, bottom
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind, error, traceback) -> None:
-        if isinstance(error, MemoryError):
-            shapes = " and ".join(str(blob.shape) for blob in self._bottom) or "none"
-            raise ShapeError(self._where, "bottoms that leave it enough memory to work in", shapes,
-                             "smaller ones need less.") from error
+def ran_out(where: str, bottom: Sequence) -> ShapeError:
+    """The error for a layer to whose work on its bottoms a MemoryError put an end."""
+    shapes = " and ".join(str(blob.shape) for blob in bottom) or "none"
+    return ShapeError(where, "bottoms that leave it enough memory to work in", shapes,
+                      "smaller ones need less.")

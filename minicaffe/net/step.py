@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..allocation import WorkingMemory
+from ..allocation import ran_out
 from ..errors import NetError
 from ..layer import Layer
 from .graph import Graph
@@ -25,7 +25,6 @@ class Step:
         self.backward_needed = graph.layer_needs_backward[index]
         self.only_primitives = not self.layer.reshapes_always and (
             self.layer.only_primitives or type(self.layer).forward is Layer.forward)
-        self._memory = WorkingMemory(self.layer.where, self.bottom)
         self._shapes: list[tuple[int, ...]] | None = None
         self._is_dead_end = bool(self.top) and any(self.propagate_down) and (
             type(self.layer).backward is Layer.backward)
@@ -41,8 +40,10 @@ class Step:
         if self._shapes != [blob.shape for blob in blobs] or self.layer.reshapes_always:
             counts = [blob.count for blob, _ in self._losses]
             self._shapes = None  # should the layer refuse
-            with self._memory:
+            try:
                 self.layer.reshape(self.bottom, self.top)
+            except MemoryError as error:
+                raise ran_out(self.layer.where, self.bottom) from error
             self._shapes = [blob.shape for blob in blobs]
             for (blob, weight), count in zip(self._losses, counts):
                 if blob.count != count:
@@ -51,8 +52,10 @@ class Step:
     def forward(self) -> None:
         """Run the layer."""
         self.reshape()
-        with self._memory:
+        try:
             self.layer.forward(self.bottom, self.top)
+        except MemoryError as error:
+            raise ran_out(self.layer.where, self.bottom) from error
 
     def backward(self) -> None:
         """Run the layer's backward.  Errors: NetError for one that has none and would need it."""
@@ -60,5 +63,7 @@ class Step:
             if self._is_dead_end:
                 raise NetError(self.layer.where, "a backward method, as its bottoms' gradients are "
                                "asked for", "none", "propagate_down: false stops them here.")
-            with self._memory:
+            try:
                 self.layer.backward(self.top, self.propagate_down, self.bottom)
+            except MemoryError as error:
+                raise ran_out(self.layer.where, self.bottom) from error

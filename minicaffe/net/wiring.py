@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 
-from ..allocation import WorkingMemory
+from ..allocation import ran_out
 from ..blob import Blob, Memory
 from ..errors import NetError, WeightsError
 from ..layer import TRAIN, Layer, make_layer
@@ -36,10 +36,7 @@ def build(param: NetParameter, phase: int, backend, dtype, seed: int) -> Graph:
         graph.bottoms.append([graph.blobs[name] for name in layer_param.bottom])
         graph.bottom_needs_backward.append(_wanted(layer, needs_gradient))
         graph.tops.append(_tops(graph, layer, contents))
-        with WorkingMemory(layer.where, graph.bottoms_of(index)):
-            layer.setup(graph.bottoms_of(index), graph.tops_of(index))
-            check_blobs(layer)
-            layer.reshape(graph.bottoms_of(index), graph.tops_of(index))
+        _set_up(layer, graph.bottoms_of(index), graph.tops_of(index))
         learns = _parameters(graph, layer, owners)
         need = (learns or any(graph.bottom_needs_backward[-1]) or param.force_backward
                 or any(needs_gradient[name] for name in layer_param.bottom))
@@ -76,6 +73,15 @@ def _make(graph: Graph, param, seed: int) -> Layer:
         raise NetError(layer.where, f"propagate_down for each of {len(param.bottom)} bottoms",
                        len(param.propagate_down))
     return layer
+
+
+def _set_up(layer: Layer, bottom: list[Blob], top: list[Blob]) -> None:
+    try:
+        layer.setup(bottom, top)
+        check_blobs(layer)
+        layer.reshape(bottom, top)
+    except MemoryError as error:
+        raise ran_out(layer.where, bottom) from error
 
 
 # --------------------------------------------------------------------------------- layers in place

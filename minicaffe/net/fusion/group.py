@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...allocation import WorkingMemory
+from ...allocation import ran_out
 from ..step import Step
 
 
@@ -29,7 +29,6 @@ class Group:
         self.only_primitives = all(step.only_primitives for step in steps)
         self.backend = steps[0].layer.backend
         self.bottom, self.top = steps[0].bottom, steps[0].top
-        self._memory = WorkingMemory(steps[0].layer.where, self.bottom)
 
     @classmethod
     def takes(cls, steps: Sequence[Step]) -> bool:
@@ -45,14 +44,18 @@ class Group:
         for step in self.steps:
             step.reshape()
         self.folded = True
-        with self._memory:
+        try:
             self.run_forward()
+        except MemoryError as error:
+            raise ran_out(self.steps[0].layer.where, self.bottom) from error
 
     def backward(self) -> None:
         """Run all layers backward; as one only after such a forward pass."""
         if self.folded and self.steps[-1].backward_needed:
-            with self._memory:
+            try:
                 self.run_backward()
+            except MemoryError as error:
+                raise ran_out(self.steps[0].layer.where, self.bottom) from error
         else:
             self.run_layers_backward()
 
