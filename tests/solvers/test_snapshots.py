@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy
 import pytest
-from minicaffe.data.source import Batches
 
+from minicaffe.data.batches import Batches
 from minicaffe.errors import FileFormatError, TrainingError, WeightsError
 from minicaffe.proto import SolverParameter, wire
 from minicaffe.proto.text import parse_text
