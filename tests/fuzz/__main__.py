@@ -6,6 +6,7 @@ import argparse
 import importlib
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -23,6 +24,7 @@ from .target import Target  # noqa: E402
 def main() -> int:
     """Run it; returns 1 if anything failed."""
     options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the table is printed then, too
     logging.getLogger("minicaffe").setLevel(logging.ERROR)
     modules = [importlib.import_module(name) for name in options.module]
     if options.sum:

@@ -78,8 +78,8 @@ class Campaign:
         return outcome.kind
 
     def _save(self, target: Target, name: str, index: int, item, outcome: Outcome) -> None:
-        told = (f"{target.name}: {outcome.kind}: {outcome.place}\n\npython -m tests.fuzz --target "
-                f"{target.name} --seed {self.seed} --first {index} --inputs 1\n\n{outcome.text}\n")
+        told = (f"{target.name}: {outcome.kind}: {outcome.place}\n\npython -m tests.fuzz "
+                f"{target.options} --seed {self.seed} --first {index}\n\n{outcome.text}\n")
         print(f"  {target.name} {index}: {outcome.kind}: {outcome.place}", file=sys.stderr)
         if self.out is None:
             return

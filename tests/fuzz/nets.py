@@ -50,6 +50,10 @@ class Nets(Target):
     def __init__(self, types: Sequence[str] = ()):
         self.types = [*types, "InnerProduct"] if types else lone.types()
 
+    @property
+    def options(self) -> str:
+        return "--nets 1" if self.name == Nets.name else super().options
+
     def make(self, rng: Random) -> Case:
         net = _Maker(rng, self.types).net()
         hostile = rng.random() < HOSTILE

@@ -21,6 +21,11 @@ class Target:
     name: str
     scratch: Path
 
+    @property
+    def options(self) -> str:
+        """What the command is given to try one input of this target."""
+        return f"--target {self.name} --inputs 1"
+
     def warm(self) -> None:
         """Have what is made but once made, before memory is measured."""
 
