@@ -50,12 +50,15 @@ class Convolution(Layer):
         self.weight = self.add_blob((self.outputs, self.C // self.group, *self.window.kernel),
                                     param.weight_filler)
         self.bias = self.add_blob((self.outputs,), param.bias_filler) if param.bias_term else None
+        # without spatial axes the engines see one, of one pixel
+        self.pixel = () if self.window.kernel else (1,)
         self.engine = self._engine(param.engine)
         self.keep_columns = (self.keep_columns and self.engine.uses_columns
                              and not self.window.is_pointwise)
 
     def _engine(self, number: int):
-        name, window = ConvolutionParameter.Engine.Name(number), self.window
+        name = ConvolutionParameter.Engine.Name(number)
+        window = self.window if not self.pixel else Window((1,), (1,), (0,), (1,))
         if name == "WINOGRAD" and not winograd.suits(window):
             raise ParameterError(self.where, "kernel_size 3, stride 1, dilation 1 and a pad of at "
                                  "most 2, on two axes, for engine WINOGRAD",
@@ -81,15 +84,21 @@ class Convolution(Layer):
     def algorithms(self, bottom) -> tuple[str, str, str]:
         """The names of the algorithms by which its engine computes y, dW and dx."""
         shape = bottom[0].shape
-        return self.engine.algorithms((math.prod(shape[:self.channel]), *shape[self.channel:]),
-                                      self.weight.shape)
+        return self.engine.algorithms(
+            (math.prod(shape[:self.channel]), *shape[self.channel:], *self.pixel),
+            self.weight.shape + self.pixel)
 
     def multiply_adds(self, bottom, top):
         return sum(y.count for y in top) * math.prod(self.weight.shape[1:])
 
     def _images(self, array):
         """View an array as (N, channels, *spatial)."""
-        return array.reshape(math.prod(array.shape[:self.channel]), *array.shape[self.channel:])
+        return array.reshape(math.prod(array.shape[:self.channel]), *array.shape[self.channel:],
+                             *self.pixel)
+
+    def _filters(self, array):
+        """View an array of the weights' shape as (O, C / group, *kernel)."""
+        return array.reshape(array.shape + self.pixel) if self.pixel else array
 
     def _kept(self, i: int) -> dict:
         return {"columns": self.columns[i]} if self.keep_columns else {}
@@ -102,12 +111,12 @@ class Convolution(Layer):
     def compute(self, bottom, top, w, b, slope: float | None = None) -> None:
         """Forward with weights w and bias b, which may be None."""
         for i, (x, y) in enumerate(zip(bottom, top)):
-            self.engine.forward(self._images(x.data), w, b, self._images(y.data), slope,
-                                **self._kept(i))
+            self.engine.forward(self._images(x.data), self._filters(w), b, self._images(y.data),
+                                slope, **self._kept(i))
 
     def backward(self, top, propagate_down, bottom):
-        w = self.weight.data
-        dw = self.weight.diff if self.param_propagate_down[0] else None
+        w = self._filters(self.weight.data)
+        dw = self._filters(self.weight.diff) if self.param_propagate_down[0] else None
         db = self.bias.diff if self.bias is not None and self.param_propagate_down[1] else None
         for i, (x, y) in enumerate(zip(bottom, top)):
             dy = self._images(y.diff)

@@ -51,6 +51,12 @@ def test_is_the_sum_of_the_definition(case):
                 lambda x, w, b: convolve(x, w, b, output, stride, pad, dilation, group))
 
 
+@pytest.mark.parametrize("engine", ["DEFAULT", "IM2COL", "DIRECT", "TRANSPOSED"])
+def test_without_spatial_axes_is_a_matrix_product(engine):
+    check_layer(text(4, [3], [2], [], [], 1, f"engine: {engine}"), {"x": numbers(5, 3)},
+                lambda x, w, b: x @ w.T + b)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("device", ["numpy", "cpu", "strict"])
 def test_engines_agree(case, device, bias):
