@@ -1,3 +1,5 @@
+import itertools
+
 import numpy
 import pytest
 
@@ -48,6 +50,18 @@ def test_nets_take_the_seed_that_was_set(parse_net, forgotten_seed):
 def test_without_a_seed_nets_differ(parse_net, forgotten_seed):
     nets = [Net(parse_net(NET), TRAIN, device="numpy") for _ in range(2)]
     assert (nets[0].params["ip"][0].data != nets[1].params["ip"][0].data).any()
+
+
+def test_no_parameter_begins_as_another_one_does(make_net):
+    layer = """
+    layer { name: "%s" type: "InnerProduct" bottom: "x" top: "%s" inner_product_param {
+      num_output: 8 weight_filler { type: "uniform" } bias_filler { type: "uniform" } } }"""
+    net = make_net('layer { name: "x" type: "Input" top: "x" input_param { shape { dim: [1, 4] } }'
+                   " }" + layer % ("a", "y") + layer % ("b", "z") + layer % ("a", "u"))
+    parameters = [blob.data.ravel() for found in net.layers for blob in found.blobs]
+    assert len(parameters) == 6
+    for first, second in itertools.combinations(parameters, 2):
+        assert (first[:8] != second[:8]).all()
 
 
 @pytest.mark.parametrize("device", ["numpy", "cpu", "strict"])
