@@ -80,20 +80,32 @@ def first_lanes(builder, count):
     return builder.icmp_signed("<", lanes, broadcast(builder, builder.trunc(count, lane)))
 
 
-def load_some(builder, source, mask):
-    """Load the lanes of a mask, the others zero, and touch nothing else."""
-    function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(vector, [source.type, lane, mask.type, vector]),
-        f"llvm.masked.load.v{LANES}f32.p0")
-    return builder.call(function, [source, lane(4), mask, zeros])
+def load_some(builder, source, mask, rest=zeros):
+    """Load the lanes of a mask, those of ``rest`` for the others, and touch nothing else."""
+    return masked(builder, "load", rest.type, [source], mask, [rest])
 
 
 def store_some(builder, values, target, mask):
     """Store the lanes of a mask and touch nothing else."""
+    masked(builder, "store", values.type, [values, target], mask)
+
+
+def masked(builder, what: str, kind, given, mask, rest=()):
+    """Call LLVM's function that does ``what`` for the lanes of a mask.
+
+    Args:
+        what: "load", "store", "gather" or "scatter".
+        kind: of the vector: of floats or of ints, of 32 bits each.
+        given, rest: what stands before, and behind, the alignment and the mask.
+    """
+    given = [*given, lane(4), mask, *rest]
+    letter = "f" if kind.element == number else "i"
+    many = f"v{LANES}" if what in ("gather", "scatter") else ""
+    result = kind if what in ("load", "gather") else ir.VoidType()
     function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(ir.VoidType(), [vector, target.type, lane, mask.type]),
-        f"llvm.masked.store.v{LANES}f32.p0")
-    builder.call(function, [values, target, lane(4), mask])
+        builder.module, ir.FunctionType(result, [value.type for value in given]),
+        f"llvm.masked.{what}.v{LANES}{letter}32.{many}p0")
+    return builder.call(function, given)
 
 
 def multiply_add(builder, a, b, c):

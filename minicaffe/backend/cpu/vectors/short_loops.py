@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
-from .llvm import LANES, fetch
+from .llvm import LANES, broadcast, fetch, first_lanes, load_some, masked, store_some
 
 _int, _lane, _flag = ir.IntType(64), ir.IntType(32), ir.IntType(1)
 _number = ir.FloatType().as_pointer()
@@ -77,7 +77,7 @@ def where(typing_context, flags, a, b):
 def fill(typing_context, value):
     """A float32 or an int32 in every lane."""
     def generate(context, builder, signature, args):
-        return _broadcast(builder, args[0])
+        return broadcast(builder, args[0])
 
     return (FLOATS if value == types.float32 else INTS)(value), generate
 
@@ -86,7 +86,7 @@ def fill(typing_context, value):
 def count_from(typing_context, start):
     """start, start + 1, ..."""
     def generate(context, builder, signature, args):
-        return builder.add(_broadcast(builder, builder.trunc(args[0], _lane)), _lanes)
+        return builder.add(broadcast(builder, builder.trunc(args[0], _lane)), _lanes)
 
     return INTS(types.int64), generate
 
@@ -138,9 +138,8 @@ def load(typing_context, array, at, count, rest):
     """``array[at:at + count]``, at most LANES of them; ``rest`` in the other lanes."""
     def generate(context, builder, signature, args):
         array, at, count, rest = args
-        whole, place = _kind(signature.args[0]).whole, _place(context, builder, signature, 0, args)
-        return _masked(builder, "load", whole, whole, [place], _first(builder, count),
-                       [_broadcast(builder, rest)])
+        place = _place(context, builder, signature, 0, args)
+        return load_some(builder, place, first_lanes(builder, count), broadcast(builder, rest))
 
     return _kind(array)(array, types.int64, types.int64, array.dtype), generate
 
@@ -151,8 +150,7 @@ def store(typing_context, vector, array, at, count):
     def generate(context, builder, signature, args):
         vector, array, at, count = args
         place = _place(context, builder, signature, 1, args)
-        _masked(builder, "store", vector.type, ir.VoidType(), [vector, place],
-                _first(builder, count))
+        store_some(builder, vector, place, first_lanes(builder, count))
         return context.get_dummy_value()
 
     return types.void(vector, array, types.int64, types.int64), generate
@@ -172,8 +170,8 @@ def load_every(typing_context, array, at, step):
 
         def apart():
             places = _places(builder, place, args[2])
-            builder.store(_masked(builder, "gather", whole, whole, [places], _all,
-                                  [ir.Constant(whole, ir.Undefined)]), result)
+            builder.store(masked(builder, "gather", whole, [places], _all,
+                                 [ir.Constant(whole, ir.Undefined)]), result)
 
         _by_step(builder, args[2], adjacent, apart)
         return builder.load(result)
@@ -197,7 +195,7 @@ def store_every(typing_context, vector, array, at, step):
 
         def apart():
             places = _places(builder, place, args[3])
-            _masked(builder, "scatter", vector.type, ir.VoidType(), [vector, places], _all)
+            masked(builder, "scatter", vector.type, [vector, places], _all)
 
         _by_step(builder, args[3], adjacent, apart)
         return context.get_dummy_value()
@@ -229,21 +227,10 @@ def _place(context, builder, signature, position, args):
 def _places(builder, first, step):
     """A vector of the addresses of elements ``step`` apart."""
     bytes_apart = ir.Constant(ir.VectorType(_int, LANES), [4 * i for i in range(LANES)])
-    shifts = builder.mul(_broadcast(builder, step), bytes_apart)
-    places = builder.add(_broadcast(builder, builder.ptrtoint(first, _int)), shifts)
+    shifts = builder.mul(broadcast(builder, step), bytes_apart)
+    places = builder.add(broadcast(builder, builder.ptrtoint(first, _int)), shifts)
     element = first.type.pointee.element.as_pointer()
     return builder.inttoptr(places, ir.VectorType(element, LANES))
-
-
-def _broadcast(builder, value):
-    empty = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
-    first = builder.insert_element(empty, value, _lane(0))
-    return builder.shuffle_vector(first, empty, ir.Constant(_lanes.type, [0] * LANES))
-
-
-def _first(builder, count):
-    """Flags of the first ``count`` lanes."""
-    return builder.icmp_signed("<", _lanes, _broadcast(builder, builder.trunc(count, _lane)))
 
 
 def _by_step(builder, step, adjacent, apart) -> None:
@@ -256,14 +243,3 @@ def _by_step(builder, step, adjacent, apart) -> None:
                 adjacent(2)
             with others:
                 apart()
-
-
-def _masked(builder, what: str, whole, result, given, flags, rest=()):
-    """Call LLVM's function that loads or stores the lanes that have a flag."""
-    given = [*given, _lane(4), flags, *rest]
-    letter = "f" if isinstance(whole.element, ir.FloatType) else "i"
-    many = f"v{LANES}" if what in ("gather", "scatter") else ""
-    function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(result, [value.type for value in given]),
-        f"llvm.masked.{what}.v{LANES}{letter}32.{many}p0")
-    return builder.call(function, given)
