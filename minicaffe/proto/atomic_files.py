@@ -33,7 +33,7 @@ def existing_file(path: str | os.PathLike) -> Path:
     if not os.path.isdir(path.parent):
         raise MissingFileError(where, f"no such file: there is no folder '{path.parent}'")
     with suppress(PermissionError), os.scandir(path.parent) as entries:
-        neighbours = [entry.name for entry in entries if entry.is_file()]
+        neighbours = [entry.name for entry in entries if os.path.isfile(entry)]
         raise MissingFileError(where, "no such file", hint=nearest(path.name, neighbours))
     raise MissingFileError(where, "no such file that may be seen")
 

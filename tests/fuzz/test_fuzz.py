@@ -57,6 +57,11 @@ def test_every_layer_type_is_among_the_nets(kind):
         assert len(lone.examples(kind)) == lone.LEAST
 
 
+def test_readers_and_nets(tmp_path):
+    done = fuzz("--inputs", 3000, "--nets", 60, "--seed", 1, "--out", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 # ------------------------------------------------------------------------------- faults on purpose
 
 PLANTED = ("--module", "tests.fuzz.planted")

@@ -12,7 +12,8 @@ from .mutate import mutated
 
 FOLDER, PIPE = b"\0folder", b"\0pipe"  # contents that say what is made instead of a file
 LINK = b"\0link "  # before the target of a link
-_TARGETS = ("/dev/zero", "/dev/null", "/proc/self/mem", "nowhere", ".", "..", "/usr/share")
+_MEMORY = "/proc/self/mem"  # which cannot be read at its beginning
+_TARGETS = ("/dev/zero", "/dev/null", _MEMORY, "nowhere", ".", "..", "/usr/share")
 _NAMES = ("", "a", "train", "test", "val", ".hidden", "x" * 200, "n\nl", "\udcff\udc80", "\u00e9",
           "1.jpg", "1.png", "1.gif", "batches.meta", "data_batch_1", "test_batch.bin",
           "train-labels-idx1-ubyte.gz", "__MACOSX", "con", "a\\b")
@@ -47,7 +48,8 @@ class Tree:
         name = self.opened if self.opened in self.files else rng.choice(names)
         if self.opened and rng.random() < 0.1 or not self.opened and rng.random() < 0.3:
             files = _shuffled(dict(self.files), name, rng)
-            if files.get(self.opened) == PIPE:  # who opens a pipe wants to wait for it
+            if files.get(self.opened) in (PIPE, LINK + _MEMORY.encode()):
+                # who opens such himself wants to wait, or to see the system's own error
                 files[self.opened] = FOLDER
             return replace(self, files=files)
         pieces = [data for tree in others for data in tree.files.values() if data]

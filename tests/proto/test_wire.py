@@ -299,6 +299,13 @@ def test_an_error_about_another_file_keeps_its_name(tmp_path):
         open(tmp_path / "other")
 
 
+def test_a_link_that_leads_to_itself_is_a_missing_file(tmp_path):
+    path = tmp_path / "w.caffemodel"
+    path.symlink_to(path.name)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_caffemodel(path)
+
+
 def test_a_missing_folder_is_reported_with_the_files_name(tmp_path):
     path = tmp_path / "no" / "net.caffemodel"
     with pytest.raises(FileNotFoundError) as caught:
