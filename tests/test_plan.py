@@ -308,6 +308,20 @@ def test_a_forward_pass_from_the_middle_is_not_enough_for_a_whole_backward_pass(
     net.backward()
 
 
+def test_a_forward_pass_in_two_parts_is_enough_for_a_backward_pass(make_net):
+    found = []
+    for keep in ("all", ["conv2"]):
+        net = make_net(LENET, keep=keep)
+        feed(net)
+        for _ in range(2):
+            net.forward(end="relu2")
+            net.forward(start="pool2")
+            net.clear_param_diffs()
+            net.backward()
+        found.append(net.params["conv1"][0].diff.copy())
+    assert found[0].any() and (found[0] == found[1]).all()
+
+
 def test_without_a_forward_pass_there_is_no_backward_pass(make_net):
     with pytest.raises(KeepError, match="run forward first"):
         make_net(LENET, keep=[]).backward()

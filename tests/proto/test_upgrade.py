@@ -220,6 +220,16 @@ def test_snapshots_are_called_like_the_solver_if_nothing_else_is_said(tmp_path):
     assert read_solver(path).snapshot_prefix == "here/lenet"
 
 
+def test_a_padding_ends_where_another_layer_makes_a_blob_of_its_name():
+    net = upgraded("""layers { layer { name: "pad" type: "padding" pad: 2 } bottom: "x" top: "p" }
+        layers { layer { name: "a" type: "conv" num_output: 1 kernelsize: 3 } bottom: "p" top: "a" }
+        layers { layer { name: "p" type: "relu" } bottom: "a" top: "p" }
+        layers { layer { name: "b" type: "conv" num_output: 1 kernelsize: 3 } bottom: "p" top: "b" }
+        """)
+    assert [layer.bottom[0] for layer in net.layer] == ["x", "a", "p"]
+    assert [list(net.layer[i].convolution_param.pad) for i in (0, 2)] == [[2], []]
+
+
 @pytest.mark.parametrize("bottoms, count", [("", 0), ('bottom: "a" bottom: "b" ', 2)])
 def test_a_padding_layer_needs_one_bottom(bottoms, count):
     text = (f'layers {{ layer {{ name: "p" type: "padding" }} {bottoms}top: "p" }} '

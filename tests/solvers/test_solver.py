@@ -12,6 +12,7 @@ import pytest
 import minicaffe as caffe
 from minicaffe.errors import ParameterError, ShapeError, TrainingError
 from minicaffe.proto import SolverParameter
+from minicaffe.proto.text import parse_text
 from minicaffe.solvers import SGDSolver, Solver
 
 from .common import digits_solver, equal_bits, weights
@@ -33,6 +34,16 @@ def write(folder, text, **files):
     return path
 
 
+STATES = """
+base_lr: 0.1 lr_policy: "fixed" max_iter: 1 test_interval: 9 test_iter: 1 test_iter: 1
+train_state { level: 2 stage: "mine" } test_state { stage: "mine" } test_state { level: 1 }
+net_param { %s state { level: 3 stage: "ours" }
+  layer { name: "ours" type: "Silence" bottom: "x" include { stage: "ours" } }
+  layer { name: "mine" type: "Silence" bottom: "x" include { stage: "mine" } }
+  layer { name: "3" type: "Silence" bottom: "x" include { min_level: 3 } }
+  layer { name: "2" type: "Silence" bottom: "x" include { min_level: 2 max_level: 2 } }
+  layer { name: "1" type: "Silence" bottom: "x" include { max_level: 1 } } }
+"""
 BASICS = 'base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: 10\n'
 
 
@@ -65,6 +76,13 @@ def test_average_loss_is_the_mean_of_the_last_ones(tmp_path):
         solver.step(1)
         losses.append(float(solver.net.blobs["loss"].data))
     assert solver.loss == pytest.approx(sum(losses[-3:]) / 3)
+
+
+def test_stages_of_net_and_solver_add_up_and_a_level_of_the_solver_comes_first():
+    solver = Solver(parse_text(STATES % NET, SolverParameter), device="numpy")
+    found = [[layer.name for layer in net.layers if layer.type == "Silence"]
+             for net in (solver.net, *solver.test_nets)]
+    assert found == [["ours", "mine", "2"], ["ours", "mine", "3"], ["ours", "1"]]
 
 
 def test_iter_size_is_one_batch_of_all_its_passes():
