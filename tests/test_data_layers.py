@@ -4,7 +4,7 @@ import numpy
 import pytest
 
 from minicaffe.data import Batches
-from minicaffe.data.batches import RowsByPlace
+from minicaffe.data.batches import RowReader
 from minicaffe.data.image_folder import ImageFolder
 from minicaffe.data_layers import Source, batch_size, brings_data, waits_for_data
 from minicaffe.proto import NetParameter
@@ -41,4 +41,4 @@ def test_what_feeds_a_net_and_what_gives_rows_is_told_by_what_it_can_do():
     batches = Batches({"data": numpy.zeros((4, 2))})
     assert isinstance(batches, Source) and not isinstance({"data": 1}, Source)
     pictures = ImageFolder(None, ["1.png"], (3, 4, 4))
-    assert isinstance(pictures, RowsByPlace) and not isinstance([1, 2], RowsByPlace)
+    assert isinstance(pictures, RowReader) and not isinstance([1, 2], RowReader)

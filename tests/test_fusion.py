@@ -8,7 +8,7 @@ from minicaffe.backend import get_backend
 from minicaffe.backend.cpu import CpuBackend, get_num_threads, set_num_threads
 from minicaffe.layers.batch_norm import BatchNorm
 from minicaffe.layers.split import Split
-from minicaffe.net.keeping import lifetimes
+from minicaffe.net.memory_sharing import lifetimes
 from minicaffe.testing import assert_close, assert_same
 
 DEVICES = pytest.mark.parametrize("device", ["cpu", "strict"])

@@ -20,8 +20,8 @@ from .transform import Transform, take
 if TYPE_CHECKING:
     from ..net import Net
 
-# Bytes of transformed samples from which on a thread of its own pays: handing a batch over costs
-# about as long as preparing so many.
+# A batch of at least so many bytes is prepared by a thread of its own; handing one over takes about
+# as long as preparing so many.
 _WORTH_A_THREAD = 2**20
 
 
@@ -30,7 +30,7 @@ class Batches:
 
     Args:
         arrays: {blob name: samples (N, ...)}; uint8 stays as it is, all else is kept as float32.
-            A lazy array such as ``ImageFolder``, see ``RowsByPlace``, is read row by row as
+            A lazy array such as ``ImageFolder``, see ``RowReader``, is read row by row as
             needed; its dtype is uint8.
         batch_size: samples a pass; default: the first axis of the net's blobs.
         shuffle: a new order in each epoch, which depends on the net's seed and the epoch alone;
@@ -59,7 +59,7 @@ class Batches:
             raise ParameterError("data", f"transforms of {', '.join(self.arrays)}",
                                  ", ".join(self.transforms))
         self.prefetch = prefetch
-        self._fed: WeakKeyDictionary[Net, _Fed] = WeakKeyDictionary()
+        self._fed: WeakKeyDictionary[Net, _FedNet] = WeakKeyDictionary()
         self._order: tuple[object, numpy.ndarray | None] = (None, None)
         for name in self.transforms:
             self.sample_shape(name)
@@ -76,7 +76,7 @@ class Batches:
 
     def batches(self, net: Net) -> int:
         """How many passes see every sample once, the last one perhaps a smaller batch."""
-        return self._round(self._place(net).size)
+        return self._passes_per_epoch(self._place(net).size)
 
     def fill(self, net: Net, tick: int) -> int:
         """Write the samples of pass ``tick`` into the net's blobs; returns how many they are.
@@ -102,11 +102,11 @@ class Batches:
         wanted = blob.shape[1:]
         if shape != wanted and _without_ones(shape) != _without_ones(wanted):
             raise ShapeError(f"blob '{name}' of net '{net.name}'", f"samples of shape {wanted}",
-                             shape, _way(shape, wanted))
+                             shape, _reshape_hint(shape, wanted))
         blob.reshape(count, *wanted)
         return blob.host.data.reshape(count, *shape)
 
-    def _load(self, name: str, rows: numpy.ndarray, out: numpy.ndarray, place: _Place,
+    def _load(self, name: str, rows: numpy.ndarray, out: numpy.ndarray, place: _Conditions,
               tick: int) -> None:
         """Write the samples of these rows, transformed, into ``out``."""
         array, transform = self.arrays[name], self.transforms.get(name)
@@ -120,7 +120,7 @@ class Batches:
         else:
             out[...] = take(array, rows)
 
-    def _prepare(self, place: _Place, tick: int, spare: Arrays | None) -> Arrays:
+    def _prepare(self, place: _Conditions, tick: int, spare: Arrays | None) -> Arrays:
         """A batch in memory of its own; on the Prefetcher's thread."""
         rows, batch = self._rows(place, tick), {}
         for name in self.arrays:
@@ -138,18 +138,18 @@ class Batches:
         work = sum(4 * size * math.prod(self.sample_shape(name)) for name in self.transforms)
         return decoded or work >= _WORTH_A_THREAD
 
-    def _round(self, size: int) -> int:
+    def _passes_per_epoch(self, size: int) -> int:
         return -(-self.length // size)
 
-    def _place(self, net: Net) -> _Place:
+    def _place(self, net: Net) -> _Conditions:
         if net not in self._fed:
             size = self._size(net)
             ahead = Prefetcher(self._prepare) if self._worth_a_thread(size) else None
-            self._fed[net] = _Fed(size, ahead)
+            self._fed[net] = _FedNet(size, ahead)
         size = self._fed[net].size
         if not self._wraps(net.phase):
             size = min(size, self.length)
-        return _Place(net.seed, size, net.dtype, net.phase)
+        return _Conditions(net.seed, size, net.dtype, net.phase)
 
     def _size(self, net: Net) -> int:
         """Samples a pass; the net's own batch size is the one that it has when first asked."""
@@ -165,21 +165,21 @@ class Batches:
         return blob.shape[0]
 
     def _wraps(self, phase: int) -> bool:
-        """Whether a batch may reach into the next round."""
+        """Whether a batch may reach into the next epoch."""
         return self.shuffle or phase == TRAIN
 
-    def _rows(self, place: _Place, tick: int) -> numpy.ndarray:
+    def _rows(self, place: _Conditions, tick: int) -> numpy.ndarray:
         size, length = place.size, self.length
         if not self._wraps(place.phase):
-            start = tick % self._round(size) * size
+            start = tick % self._passes_per_epoch(size) * size
             return numpy.arange(start, min(start + size, length))
-        places = numpy.arange(tick * size, (tick + 1) * size)
+        positions = numpy.arange(tick * size, (tick + 1) * size)  # among all samples ever fed
         if not self.shuffle:
-            return places % length
+            return positions % length
         rows = numpy.empty(size, numpy.intp)
-        for epoch in range(places[0] // length, places[-1] // length + 1):
-            here = places // length == epoch
-            rows[here] = self._epoch(place.seed, epoch)[places[here] % length]
+        for epoch in range(positions[0] // length, positions[-1] // length + 1):
+            here = positions // length == epoch
+            rows[here] = self._epoch(place.seed, epoch)[positions[here] % length]
         return rows
 
     def _epoch(self, seed: int, epoch: int) -> numpy.ndarray:
@@ -191,7 +191,7 @@ class Batches:
         return order
 
 
-class _Place(NamedTuple):
+class _Conditions(NamedTuple):
     """What a batch depends on, beside the number of its pass."""
 
     seed: int
@@ -201,7 +201,7 @@ class _Place(NamedTuple):
 
 
 @dataclass
-class _Fed:
+class _FedNet:
     """What a source knows of a net that it feeds: its batch size, and who works ahead for it."""
 
     size: int
@@ -209,7 +209,7 @@ class _Fed:
 
 
 @runtime_checkable
-class RowsByPlace(Protocol):
+class RowReader(Protocol):
     """Samples that are read row by row: an array, or what decodes them when they are asked for."""
 
     dtype: numpy.dtype
@@ -241,7 +241,7 @@ def as_samples(arrays: Mapping[str, object]) -> Arrays:
 
 
 def _kept(array, where: str):
-    if isinstance(array, RowsByPlace) and array.dtype == numpy.uint8 and array.shape:
+    if isinstance(array, RowReader) and array.dtype == numpy.uint8 and array.shape:
         return array
     try:
         found = numpy.asarray(array)
@@ -259,7 +259,7 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(size for size in shape if size != 1)
 
 
-def _way(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+def _reshape_hint(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
     """How samples of one shape might be brought to another; "" where no way is plain."""
     if len(shape) == 3 and (shape[2], *shape[:2]) == wanted:
         return "x.transpose(0, 3, 1, 2) brings the channels to the front."

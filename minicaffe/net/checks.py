@@ -40,7 +40,7 @@ def check_blobs(layer: Layer) -> None:
                            len(layer.param.blobs))
 
 
-def refuse_labels(graph: Graph) -> None:
+def refuse_gradient_to_labels(graph: Graph) -> None:
     """Errors: NetError where backward would ask a layer for a gradient that it does not have."""
     for i, layer in enumerate(graph.layers):
         for j in layer.no_gradient if graph.layer_needs_backward[i] else ():

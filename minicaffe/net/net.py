@@ -16,9 +16,9 @@ from ..data_layers import Source
 from ..errors import ParameterError, ShapeError, expect_known, nearest
 from ..layer import TEST, TRAIN
 from ..proto import NetParameter, NetState
-from .checks import refuse_labels
+from .checks import refuse_gradient_to_labels
 from .description import describe
-from .keeping import Keeping
+from .memory_sharing import MemorySharing
 from .plan import Plan
 from .weights import WeightFiles
 from .wiring import build
@@ -50,6 +50,7 @@ class Net(WeightFiles):
     Attributes, beside pycaffe's:
         graph: its layers and blobs as they are wired.  plan: the steps that its passes run.
         device_blobs: its blobs by name, as arrays of the device.  learnable: its parameters.
+        tick: the number of the next pass, which chooses samples and random numbers.
 
     One thread at a time may run a net.
 
@@ -89,7 +90,7 @@ class Net(WeightFiles):
         self.inputs, self.outputs = self.graph.inputs, self.graph.outputs
         self.learnable, self.loss_weights = self.graph.learnable, self.graph.loss_weights
         self.plan = Plan(self.graph)
-        self._keeping = Keeping(self.graph, self.plan, keep)
+        self._sharing = MemorySharing(self.graph, self.plan, keep)
         self._prepared = [layer for layer in self.layers if layer.prepares]
         if weights is not None:
             self.copy_from(weights)
@@ -106,7 +107,7 @@ class Net(WeightFiles):
     @property
     def blobs(self) -> Mapping[str, Blob]:
         """All blobs by name, in order; ``data`` and ``diff`` are NumPy arrays."""
-        return Named(self._keeping.views())
+        return Named(self._sharing.views())
 
     @property
     def _blob_names(self) -> list[str]:
@@ -193,14 +194,15 @@ class Net(WeightFiles):
     def run_forward(self, first: int = 0, last: int | None = None) -> None:
         """The forward passes of layers ``first`` to ``last``, by index; nothing is returned."""
         last = len(self.layers) - 1 if last is None else last
-        self._keeping.place()
-        self._keeping.check_forward(first, last)
+        self._sharing.place()
+        self._sharing.check_forward(first, last)
         if first == 0:
             for layer in self._prepared:
                 layer.prepare(self.tick)
             self.tick += 1
         before, after = self._hooks["before_forward"], self._hooks["after_forward"]
-        for part in self.plan.forward(first, last, whole=not any(self._hooks.values())):
+        # a hook of backward needs each layer as well, and layers alone can only go back so
+        for part in self.plan.forward(first, last, fused=not any(self._hooks.values())):
             for hook in before:
                 hook(part.index)
             part.forward()
@@ -211,10 +213,10 @@ class Net(WeightFiles):
         """The backward passes of layers ``first`` down to ``last``, by index."""
         first = len(self.layers) - 1 if first is None else first
         if self.phase != TRAIN:
-            refuse_labels(self.graph)
-        self._keeping.check_backward(first, last)
+            refuse_gradient_to_labels(self.graph)
+        self._sharing.check_backward(first, last)
         before, after = self._hooks["before_backward"], self._hooks["after_backward"]
-        for part in self.plan.backward(first, last, whole=not (before or after)):
+        for part in self.plan.backward(first, last, fused=not (before or after)):
             for hook in before:
                 hook(part.index)
             part.backward()
@@ -288,7 +290,7 @@ class Net(WeightFiles):
         """Before a pass: that its results can be read.  Errors: ParameterError, KeepError."""
         for name in names:
             expect_known(name, self.device_blobs, f"net '{self.name}'", "the name of a blob")
-        self._keeping.check_readable(part, names)
+        self._sharing.check_readable(part, names)
 
     def _read(self, part: str, names: Sequence[str]) -> dict[str, numpy.ndarray]:
-        return {name: getattr(self._keeping.view(name), part) for name in names}
+        return {name: getattr(self._sharing.view(name), part) for name in names}

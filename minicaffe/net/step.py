@@ -26,7 +26,7 @@ class Step:
         self.only_primitives = not self.layer.reshapes_always and (
             self.layer.only_primitives or type(self.layer).forward is Layer.forward)
         self._shapes: list[tuple[int, ...]] | None = None
-        self._is_dead_end = bool(self.top) and any(self.propagate_down) and (
+        self._lacks_backward = bool(self.top) and any(self.propagate_down) and (
             type(self.layer).backward is Layer.backward)
         self._losses = [(blob, graph.loss_weights[blob.name]) for blob in self.top
                         if blob.name in graph.loss_weights]
@@ -60,7 +60,7 @@ class Step:
     def backward(self) -> None:
         """Run the layer's backward.  Errors: NetError for one that has none and would need it."""
         if self.backward_needed:
-            if self._is_dead_end:
+            if self._lacks_backward:
                 raise NetError(self.layer.where, "a backward method, as its bottoms' gradients are "
                                "asked for", "none", "propagate_down: false stops them here.")
             try:

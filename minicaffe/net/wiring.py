@@ -11,7 +11,7 @@ from ..blob import Blob, Memory
 from ..errors import NetError, WeightsError
 from ..layer import TRAIN, Layer, make_layer
 from ..proto import NetParameter, ParamSpec
-from .checks import check_blobs, check_counts, refuse_labels, warn_of_overwritten_blobs
+from .checks import check_blobs, check_counts, refuse_gradient_to_labels, warn_of_overwritten_blobs
 from .description import AUTOMATIC, loss_weight
 from .graph import Graph, Parameter
 
@@ -34,7 +34,7 @@ def build(param: NetParameter, phase: int, backend, dtype, seed: int) -> Graph:
         index = len(graph.layers)
         graph.layers.append(layer)
         graph.bottoms.append([graph.blobs[name] for name in layer_param.bottom])
-        graph.bottom_needs_backward.append(_wanted(layer, needs_gradient))
+        graph.bottom_needs_backward.append(_bottoms_needing_gradient(layer, needs_gradient))
         graph.tops.append(_tops(graph, layer, contents))
         _set_up(layer, graph.bottoms_of(index), graph.tops_of(index))
         learns = _parameters(graph, layer, owners)
@@ -50,11 +50,11 @@ def build(param: NetParameter, phase: int, backend, dtype, seed: int) -> Graph:
             graph.inputs.extend(layer_param.top)
         _losses(graph, layer)
     graph.outputs = sorted(name for name in unread if not name.startswith(AUTOMATIC))
-    _route(graph)
+    _drop_needless_backward(graph)
     for layer, need in zip(graph.layers, graph.layer_needs_backward):
         layer.need_backward = need
     if phase == TRAIN:
-        refuse_labels(graph)
+        refuse_gradient_to_labels(graph)
         warn_of_overwritten_blobs(graph)
     return graph
 
@@ -199,8 +199,8 @@ def _share(layer: Layer, mine: Parameter, spec, owner: Parameter) -> None:
 
 # --------------------------------------------------------------------------------------- gradients
 
-def _wanted(layer: Layer, needs_gradient: dict[str, bool]) -> list[bool]:
-    """Which bottoms' gradients something below the layer, or the net's writer, asks for."""
+def _bottoms_needing_gradient(layer: Layer, needs_gradient: dict[str, bool]) -> list[bool]:
+    """Which bottoms get a gradient: as propagate_down says, else where a layer before needs it."""
     param = layer.param
     if param.propagate_down:
         return list(param.propagate_down)
@@ -216,7 +216,7 @@ def _losses(graph: Graph, layer: Layer) -> None:
             blob.diff[...] = weight
 
 
-def _route(graph: Graph) -> None:
+def _drop_needless_backward(graph: Graph) -> None:
     """Drop the backward passes that no loss asks for; with force_backward ask for all."""
     under_loss: set[str] = set()
     stopped: set[str] = set()

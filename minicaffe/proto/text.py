@@ -22,7 +22,7 @@ from .layer_params import field_of
 from .room import Room, message_cost, value_cost
 from .schema import PACKAGE, is_repeated
 from .tokens import Source, Token
-from .unknown import Unknown, hint_for_type
+from .unknown_fields import Unknown, hint_for_type
 
 MessageT = TypeVar("MessageT", bound=Message)
 

@@ -37,6 +37,16 @@ def state_sum(state: SolverStateFile) -> int:
     return _with_arrays(zlib.crc32(json.dumps(plain).encode()), state.history)
 
 
+def weights_match(layers: Iterable[NamedArrays], state: SolverStateFile) -> bool:
+    """Whether a state was written with these weights; of one without a sum nobody can tell."""
+    return state.weights_sum in (None, weights_sum(layers))
+
+
+def is_damaged(state: SolverStateFile) -> bool:
+    """Whether a state is not as it was written; of one without a sum nobody can tell."""
+    return state.state_sum not in (None, state_sum(state))
+
+
 def _with_arrays(total: int, arrays: Sequence[numpy.ndarray | None]) -> int:
     """A sum that goes on over arrays: their shapes, types and numbers."""
     for array in arrays:

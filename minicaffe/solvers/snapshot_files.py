@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..errors import FileFormatError, MinicaffeError, WeightsError
 from ..proto import wire
 from ..proto.formats import read_state, read_weights
-from .check_sums import NamedArrays, state_sum, weights_sum
+from .check_sums import is_damaged, weights_match
 
 
 class Snapshot(NamedTuple):
@@ -40,7 +40,7 @@ def read(path: str) -> Snapshot:
     for file in (beside(path, name), Path(name)) if name else ():
         if file.is_file():
             weights = read_weights(file)
-            if not belong(((layer.name, layer.blobs) for layer in weights), state):
+            if not weights_match(((layer.name, layer.blobs) for layer in weights), state):
                 raise FileFormatError(str(file), f"the weights that {Path(path).name} was written "
                                       "with", "others, by their check sum: damaged, or another "
                                       "training's")
@@ -72,11 +72,6 @@ def newest_whole(prefix: str) -> str | None:
     return None
 
 
-def belong(weights: Iterable[NamedArrays], state: wire.SolverStateFile) -> bool:
-    """Whether a state was written with these weights; of one without a sum nobody can tell."""
-    return state.weights_sum in (None, weights_sum(weights))
-
-
 def beside(path: str, weights: str) -> Path:
     """Where weights are that lie beside their state."""
     return Path(path).parent / Path(weights).name
@@ -84,7 +79,7 @@ def beside(path: str, weights: str) -> Path:
 
 def _read_state(path: str) -> wire.SolverStateFile:
     state = read_state(path)
-    if state.state_sum not in (None, state_sum(state)):
+    if is_damaged(state):
         raise FileFormatError(path, "a solver state as it was written", "another one, by its check "
                               "sum: it is damaged")
     return state

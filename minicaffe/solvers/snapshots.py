@@ -17,10 +17,10 @@ from ..net import Net
 from ..proto import SolverParameter, hdf5, wire
 from ..proto.atomic_files import atomic_path
 from ..proto.formats import is_hdf5
-from .check_sums import NamedArrays, state_sum, weights_sum
+from .check_sums import NamedArrays, state_sum, weights_match, weights_sum
 from .lr_policy import current_step
 from .not_finite import parameter_not_finite
-from .snapshot_files import Snapshot, belong, beside, naming_a_whole_one, read
+from .snapshot_files import Snapshot, beside, naming_a_whole_one, read
 
 _log = logging.getLogger("minicaffe")
 
@@ -146,7 +146,7 @@ def _set_weights(solver, snapshot: Snapshot, path: str) -> None:
     if snapshot.weights is not None:
         solver.net.copy_stored(snapshot.weights, file, complete=True)
     elif solver.net.weights_loaded:
-        others = not belong(_named_weights(solver.net), snapshot.state)
+        others = not weights_match(_named_weights(solver.net), snapshot.state)
         _log.warning("%s: its weights '%s' are not there; those loaded before stay%s", path, file,
                      ", and are others" * others)
     else:

@@ -41,8 +41,7 @@ class Solver(metaclass=OfType):
         net: the train net.  test_nets: the test nets.  iter: iterations done.
         lr: the rate of the next iteration.  last_snapshot: the newest solver state written.
         notes: what listeners want kept in snapshots, as JSON, and back after a restore.
-        before_writing: what is called before a snapshot is written; an OSError there tells why it
-            cannot be.
+        before_writing: called before each snapshot; it refuses to have it written by an OSError.
 
     A subclass named ``<Type>Solver`` gives the update rule and is the solver of that type.
     """
@@ -51,7 +50,7 @@ class Solver(metaclass=OfType):
 
     def __init__(self, param: str | PathLike | SolverParameter, *, data=None, test_data=None,
                  keep="all", device: str | None = None):
-        self.param = param
+        self.param = param  # a message by now: the metaclass has read the file
         check_policy(param)
         _check(param)
         self.seed = param.random_seed if param.random_seed >= 0 else randomness.default_seed()
@@ -169,7 +168,7 @@ class Solver(metaclass=OfType):
                 if param.display and self.iter % param.display == 0 and not self.stop_requested:
                     self._display()
                 wanted = param.snapshot_after_train or self.stop_requested
-                if wanted and not self._saved:
+                if wanted and not self._is_iteration_saved:
                     self.snapshot()
                 self.check_finite()
                 if (param.test_interval and self.iter % param.test_interval == 0
@@ -191,7 +190,7 @@ class Solver(metaclass=OfType):
         for i, result in enumerate(results if not self._interrupted else ()):
             _log.info("Iteration %d, testing net #%d: %s", self.iter, i,
                       ", ".join(f"{name} = {value:.6g}" for name, value in result.items()))
-            self._tell(event="test", iteration=self.iter, net=i, **result)
+            self._notify(event="test", iteration=self.iter, net=i, **result)
         return results
 
     def test(self, index: int = 0) -> dict[str, float]:
@@ -213,7 +212,7 @@ class Solver(metaclass=OfType):
     def _display(self) -> None:
         self.check_finite()
         _log.info("Iteration %d, loss = %.6g, lr = %.6g", self.iter, self.loss, self.lr)
-        self._tell(event="train", iteration=self.iter, loss=self.loss, lr=self.lr)
+        self._notify(event="train", iteration=self.iter, loss=self.loss, lr=self.lr)
 
     def check_finite(self) -> None:
         """Errors: TrainingError if the loss is no number any more, naming where it began."""
@@ -234,7 +233,7 @@ class Solver(metaclass=OfType):
         self.check_finite()
         self.last_snapshot = snapshots.write(self)
         _log.info("Iteration %d, snapshot %s", self.iter, self.last_snapshot)
-        self._tell(event="snapshot", iteration=self.iter, file=self.last_snapshot)
+        self._notify(event="snapshot", iteration=self.iter, file=self.last_snapshot)
         return self.last_snapshot
 
     def try_snapshot(self) -> bool:
@@ -243,15 +242,15 @@ class Solver(metaclass=OfType):
         One that the disk refuses is logged, as it must not end the training.
         """
         try:
-            if not self._saved:
+            if not self._is_iteration_saved:
                 self.snapshot()
         except OSError as error:
             _log.error("Iteration %d: no snapshot: %s; training goes on, the last good one is %s",
                        self.iter, error, self.last_snapshot or "none")
-        return self._saved
+        return self._is_iteration_saved
 
     @property
-    def _saved(self) -> bool:
+    def _is_iteration_saved(self) -> bool:
         """Whether the newest snapshot is one of this iteration, in its own place."""
         return self.last_snapshot is not None and snapshots.is_own(self, self.last_snapshot)
 
@@ -265,7 +264,7 @@ class Solver(metaclass=OfType):
         """
         snapshots.restore(self, fspath(path))
         self.last_snapshot = fspath(path)
-        self._tell(event="restore", iteration=self.iter, file=self.last_snapshot)
+        self._notify(event="restore", iteration=self.iter, file=self.last_snapshot)
 
     # ------------------------------------------------------------------------------- who listens
 
@@ -282,7 +281,7 @@ class Solver(metaclass=OfType):
         """
         self._listeners.append(listener)
 
-    def _tell(self, **event) -> None:
+    def _notify(self, **event) -> None:
         for listener in self._listeners:
             listener(dict(event))
 

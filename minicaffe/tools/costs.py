@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ..blob import Memory
 from ..layer import TRAIN
 from ..layers.convolution import Convolution
-from ..net import Net, keeping
+from ..net import Net
+from ..net import memory_sharing as memory_sharing
 
 _RECURRENT = ("LSTM", "RNN")  # the first axis of their sequences is time
 Shape = tuple[int, ...]
@@ -65,10 +66,11 @@ class Summary:
 def summarize(net: Net) -> Summary:
     """What the layers of a net cost for the shapes that it has now."""
     has_backward = net.graph.runs_backward
-    lives = keeping.lifetimes(net.graph, net.plan)
+    lives = memory_sharing.lifetimes(net.graph, net.plan)
     sizes = {memory: life.size * memory.dtype.itemsize for memory, life in lives.items()}
-    shared = keeping.sharing(net.graph, (*net.inputs, *net.outputs, *net.loss_weights), lives)
-    _, arena = keeping.first_fit(shared.values())  # what keep=[] has for these
+    kept = *net.inputs, *net.outputs, *net.loss_weights
+    shared = memory_sharing.movable_lifetimes(net.graph, kept, lives)
+    _, arena = memory_sharing.first_fit(shared.values())  # what keep=[] has for these
     layers = list(_layers(net, dict(sizes), has_backward))
     return Summary(
         name=net.name, phase="train" if net.phase == TRAIN else "test", device=net.backend.name,

@@ -32,6 +32,7 @@ except Exception as error:  # numba also fails on versions of NumPy that it does
                       "pip install numba, or use the device 'numpy'.") from error
 
 from . import lstm, matrix_copies, neighbours, pooling, random_numbers, softmax
+from .compiled_windows import is_compact
 from .convolution import direct
 from .convolution.algorithm_rule import choose
 from .elementwise import Calls
@@ -40,7 +41,6 @@ from .runtime.parallel import prevent_recording
 from .runtime.recording import Recording
 from .runtime.threads import get_num_threads, lock, set_num_threads, threads_for
 from .runtime.workspace import Workspace, zeros
-from .window_rule import is_compact
 
 __all__ = ["CpuBackend", "get_num_threads", "set_num_threads"]
 

@@ -15,7 +15,7 @@ from .plan import Plan
 _log = logging.getLogger("minicaffe")
 
 
-class Keeping:
+class MemorySharing:
     """What ``keep`` asked for: all blobs keep their memory, or those named, the others share.
 
     The net's inputs, outputs and losses are always kept.  A blob that was not kept is never read
@@ -25,10 +25,10 @@ class Keeping:
     def __init__(self, graph: Graph, plan: Plan, keep: str | Sequence[str]):
         self._graph, self._plan = graph, plan
         self._kept: frozenset[str] | None = None  # None: all
-        self._hidden: dict[str, frozenset[str]] = {}
+        self._unreadable: dict[str, frozenset[str]] = {}
         self._shapes: list[tuple[int, ...]] | None = None
         self._moves = -1  # how often blobs had moved when memory was placed
-        self._backward_from = 0  # the layers below this one may run backward
+        self._backward_from = 0  # backward may start at a layer before this one
         if isinstance(keep, str):
             if keep != "all":
                 raise ParameterError(f"net '{graph.name}'", "keep='all' or a list of blob names",
@@ -49,20 +49,20 @@ class Keeping:
         blobs = graph.blobs.values()
         if self._shapes != [blob.shape for blob in blobs]:
             self._plan.reshape()
-            self._hidden = share_memory(graph, self._plan, self._kept)
+            self._unreadable = share_memory(graph, self._plan, self._kept)
             self._shapes = [blob.shape for blob in blobs]
         self._moves = graph.moves.count
 
     def views(self) -> Iterator[tuple[str, HostView | Blob]]:
         """All blobs by name, as the user sees them."""
-        self._place_first()
+        self._place_if_never()
         for name in self._graph.blobs:
             yield name, self.view(name)
 
     def view(self, name: str) -> HostView | Blob:
         """A blob as the user sees it."""
         blob = self._graph.blobs[name]
-        return NotKept(blob, self._hidden[name]) if name in self._hidden else blob.host
+        return NotKept(blob, self._unreadable[name]) if name in self._unreadable else blob.host
 
     def check_forward(self, first: int, last: int) -> None:
         """Errors: KeepError where layers before ``first`` made what is needed and was not kept."""
@@ -78,7 +78,7 @@ class Keeping:
         if self._kept is not None and not graph.runs_backward:
             raise KeepError(f"net '{graph.name}'", "its memory was shared for forward passes alone",
                             hint="make it with phase TRAIN, force_backward or keep='all'.")
-        if self._hidden and first >= self._backward_from:
+        if self._unreadable and first >= self._backward_from:
             raise KeepError(f"net '{graph.name}'", "what backward needs was not kept after the "
                             "last backward pass", hint="run forward first, or make it with "
                             "keep='all'.")
@@ -90,10 +90,10 @@ class Keeping:
 
     def check_readable(self, part: str, names: Sequence[str]) -> None:
         """Errors: KeepError where ``names`` are asked for as results and are not kept."""
-        self._place_first()
+        self._place_if_never()
         self._need_kept(part, [(names, ())], None)
 
-    def _place_first(self) -> None:
+    def _place_if_never(self) -> None:
         """Place memory if it never was; from then on only where a forward pass begins, as a move
         between forward and backward would lose what backward needs."""
         if self._shapes is None:
@@ -109,7 +109,7 @@ class Keeping:
         written: set[str] = set()
         for read, write in layers:
             for name in read:
-                if name not in written and part in self._hidden.get(name, ()):
+                if name not in written and part in self._unreadable.get(name, ()):
                     start = "results" if first is None else f"start='{graph.layers[first].name}'"
                     raise KeepError(f"net '{graph.name}': {start}", f"blob '{name}' was not kept",
                                     hint=f"make the net with keep=['{name}'], or with keep='all'.")
@@ -124,7 +124,7 @@ def share_memory(graph: Graph, plan: Plan, kept: frozenset[str]) -> dict[str, fr
 
     Returns: for each blob that was not kept, which of "data" and "diff" cannot be read.
     """
-    movable = sharing(graph, kept, lifetimes(graph, plan))
+    movable = movable_lifetimes(graph, kept, lifetimes(graph, plan))
     offsets, total = first_fit(movable.values())
     if movable:
         arena = allocation.zeros(graph.backend, (total,), graph.dtype,
@@ -143,7 +143,7 @@ def share_memory(graph: Graph, plan: Plan, kept: frozenset[str]) -> dict[str, fr
     return hidden
 
 
-def sharing(graph: Graph, kept: Iterable[str], lives: dict[Memory, Lifetime]
+def movable_lifetimes(graph: Graph, kept: Iterable[str], lives: dict[Memory, Lifetime]
             ) -> dict[Memory, Lifetime]:
     """The lives of those arrays that may share memory: not of blobs named in ``kept``, nor of
     numbers that the passes themselves do not write.
