@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 _LONGEST = 100  # letters of a name that is looked for among others
 _PARTS_OF_WORDS = "\u00a0\u3000\u200c\u200d"  # blanks and joiners of some scripts
-_LONGEST_PART = 1000  # characters of each part of an error's text
+_LONGEST_PART = 1000  # characters of what an error's text says was expected, and of its hint
+_LONGEST_GIVEN = 300  # of what is at fault and what came: names and values, perhaps a file's
 
 
 def in_line(text: object, longest: int = 100) -> str:
@@ -38,7 +39,7 @@ def _shortened(text: str, longest: int) -> str:
 class MinicaffeError(Exception):
     """An error that names the place, what was expected, what came, and what to do.
 
-    A part that is longer than 1,000 characters, such as a name in a damaged file, is cut.
+    Its text is cut to about a line: names and values in files may have any length.
 
     Args:
         where: the thing at fault, such as ``"InnerProduct 'ip1'"`` or ``"net.prototxt:12:3"``.
@@ -51,8 +52,8 @@ class MinicaffeError(Exception):
         self.where, self.expected, self.got, self.hint = where, expected, got, hint
         message = _shortened(expected, _LONGEST_PART)
         if got is not None:
-            message = f"expected {message}, got {in_line(got, _LONGEST_PART)}"
-        where, hint = in_line(where, _LONGEST_PART), _shortened(hint, _LONGEST_PART)
+            message = f"expected {message}, got {in_line(got, _LONGEST_GIVEN)}"
+        where, hint = in_line(where, _LONGEST_GIVEN), _shortened(hint, _LONGEST_PART)
         super().__init__(f"{where}: {message}." + (f" Hint: {hint}" if hint else ""))
 
 

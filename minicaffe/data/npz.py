@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import sys
 from typing import BinaryIO, NamedTuple
 
 import numpy
@@ -94,7 +95,12 @@ def _content(file: BinaryIO, header: Header, path: str | os.PathLike, what: str)
     data = read_up_to(file, size)
     if len(data) < size:
         raise damaged(path, f"{what} is cut short", AGAIN)
-    return data.view(header.dtype).reshape(header.shape, order="CF"[header.fortran])
+    found = data.view(header.dtype)
+    if header.dtype.kind == "U":  # Python crashes on letters that are none
+        letters = data.view(numpy.dtype("u4").newbyteorder(header.dtype.byteorder))
+        if letters.max(initial=0) > sys.maxunicode:
+            raise damaged(path, f"{what} holds letters that are none", AGAIN)
+    return found.reshape(header.shape, order="CF"[header.fortran])
 
 
 def _header(file: BinaryIO, where: str) -> Header:

@@ -157,6 +157,14 @@ def test_a_wrong_path_and_one_without_permission_are_told(tmp_path, monkeypatch)
         open_arrays("set.npz")
 
 
+def test_names_of_classes_are_letters(tmp_path):
+    """Python itself fails on a text of other numbers."""
+    wrong = numpy.array([0x41, 0x110000], "u4").view("<U1")
+    path = saved(tmp_path, x=pictures(4, 5, 4), y=[0, 0, 1, 1], classes=wrong)
+    with pytest.raises(FileFormatError, match="'classes' holds letters that are none"):
+        open_arrays(path)
+
+
 def test_classes_may_be_named(tmp_path):
     path = saved(tmp_path, x=pictures(4, 5, 4), y=[0, 0, 1, 1], classes=["cat", "dog"])
     assert open_arrays(path).classes == ("cat", "dog")
