@@ -79,13 +79,13 @@ def test_tables_of_rows_reach_as_far_as_tiles_read(monkeypatch, height, depth, w
     monkeypatch.setattr(gemm, "_product", lambda *arguments: seen.append(arguments))
     a = draw(1, depth, height).T if transposed else draw(1, height, depth)
     gemm.matmul(Workspace(), threads, a, draw(2, depth, width), draw(3, height, width), False)
-    _, height, _, depth, rows, _, deep, step, _, a_stride, left, left_size, row, *_ = seen[0]
-    assert rows % TALL == step % TALL == 0
-    if a_stride:
-        assert row.size == 2 * rows
-        assert row[:rows].max() + (deep - 1) * COLUMNS < left_size
+    _, cut, _, left, *_ = seen[0]
+    assert cut.rows % TALL == cut.step % TALL == 0
+    if left.size:
+        assert left.row.size == 2 * cut.rows
+        assert left.row[:cut.rows].max() + (cut.deep - 1) * COLUMNS < left.size
     else:
-        assert row.size >= -(-height // TALL) * TALL
+        assert left.row.size >= -(-cut.height // TALL) * TALL
 
 
 @pytest.mark.parametrize("depth", [200, 256, 300, 557])

@@ -7,6 +7,8 @@ panels once a pass.  Arrays are flat here; their shapes are those that ``Backend
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy
 
 from .. import lstm
@@ -14,6 +16,7 @@ from ..lstm import GATES
 from .formulas import scalar
 from .matrix.dots import FEW, STEP, multiply_few
 from .matrix.gemm import DEPTH, multiply, pack
+from .matrix.operands import Ends, Left, Right, Tile
 from .runtime.jit import compiled, inner
 from .runtime.parallel import parallel, parallel_steps
 from .runtime.workspace import Workspace, strided, zeros
@@ -42,18 +45,52 @@ def _own_units(part, parts, H):
     return across * part // parts * COLUMNS, min(H, across * (part + 1) // parts * COLUMNS)
 
 
-@inner
-def _multiply(N, depth, width, a, a_at, row, col, panels, panel_at, line, start, start_at,
-              y, y_at, stride):
-    """``y[i, j] = start + A[i] @ panel[:, j]`` for N rows and ``width`` columns, a panel at most.
+class _Recurrent(NamedTuple):
+    """The weights of a state, in panels and as they are, and the tables that multiply states by
+    them."""
 
-    With start_at < 0 the start is what y holds.
+    panels: numpy.ndarray
+    line: numpy.ndarray  # where a panel's rows lie
+    flat: numpy.ndarray
+    row: numpy.ndarray  # where the rows of states, or of their gradients, lie, and their columns
+    col: numpy.ndarray
+    zeros: numpy.ndarray  # what sums begin with
+
+
+class _States(NamedTuple):
+    """What the steps hand on, as ``Backend`` tells it."""
+
+    cont: numpy.ndarray
+    h: numpy.ndarray
+    c: numpy.ndarray
+    tanh_c: numpy.ndarray
+
+
+class _Gradients(NamedTuple):
+    """Those of h and c at the current step, and of z at all steps."""
+
+    h: numpy.ndarray
+    c: numpy.ndarray
+    z: numpy.ndarray
+
+
+@inner
+def _panel_of(y, at, stride, first, width):
+    """The tile of columns ``first`` to width, a panel at most, of rows that begin at ``at``."""
+    return Tile(y, at + first, stride, 0, width - first, LANES, max(0, width - first - LANES))
+
+
+@inner
+def _multiply(count, depth, w, panel_at, a, a_at, start_at, tile):
+    """``tile[i, j] = start + A[i] @ panel[:, j]`` for ``count`` rows.
+
+    With start_at < 0 the start is what the tile holds, else 0.
     """
     for k in range(0, depth, DEPTH):
-        left = panel_at + k * COLUMNS
-        multiply(N, min(DEPTH, depth - k), a, a_at, row, 0, col, k, panels, left, left + LANES,
-                 line, 0, start, start_at if k == 0 else -1, False, numpy.float32(1),
-                 y, y_at, stride, 0, width, LANES, max(0, width - LANES))
+        place = panel_at + k * COLUMNS
+        multiply(count, min(DEPTH, depth - k), Left(a, a_at, w.row, 0, w.col, k),
+                 Right(w.panels, place, place + LANES, w.line, 0),
+                 Ends(w.zeros, start_at if k == 0 else -1, False, numpy.float32(1)), tile)
 
 
 @_inlined
@@ -75,8 +112,7 @@ def _store_gates(gates, z, at, H, count):
 
 
 @parallel_steps
-def _forward(part, parts, t, N, H, z, offset, offset_stride, w, panels, row, col, line, zero,
-             cont, h, c, tanh_c, y):
+def _forward(part, parts, t, N, H, z, offset, offset_stride, w: _Recurrent, state: _States, y):
     """One thread's share of step t: some of the units, COLUMNS at a time, whose z stays near."""
     begin, end = _own_units(part, parts, H)
     gate_size = (H + COLUMNS - 1) // COLUMNS * COLUMNS * H
@@ -85,13 +121,12 @@ def _forward(part, parts, t, N, H, z, offset, offset_stride, w, panels, row, col
         for gate in range(GATES):
             target = (t * N * GATES + gate) * H
             if N > FEW:
-                _multiply(N, H, H - first, h, t * N * H, row, col, panels,
-                          gate * gate_size + first * H, line, zero, -1, z, target + first,
-                          GATES * H)
+                _multiply(N, H, w, gate * gate_size + first * H, state.h, t * N * H, -1,
+                          _panel_of(z, target, GATES * H, first, H))
                 continue
             for j in range(first, last, STEP):
-                multiply_few(N, min(STEP, last - j), H, h, t * N * H, H, w, (gate * H + j) * H, H,
-                             z, target + j, GATES * H, 1, True)
+                multiply_few(N, min(STEP, last - j), H, state.h, t * N * H, H,
+                             w.flat, (gate * H + j) * H, H, z, target + j, GATES * H, 1, True)
         for n in range(N):
             place, after = t * N + n, (t + 1) * N + n
             for j in range(first, last, LANES):
@@ -99,34 +134,34 @@ def _forward(part, parts, t, N, H, z, offset, offset_stride, w, panels, row, col
                 z_i, z_f, z_o, z_g = _load_gates(z, z_at, H, count)
                 b_i, b_f, b_o, b_g = _load_gates(offset, n * offset_stride + j, H, count)
                 found = apply(_step, (z_i + b_i, z_f + b_f, z_o + b_o, z_g + b_g,
-                                      _load(c, place * H + j, count), fill(cont[after])))
+                                      _load(state.c, place * H + j, count),
+                                      fill(state.cont[after])))
                 _store_gates(found[:GATES], z, z_at, H, count)
-                store(found[4], tanh_c, place * H + j, count)
+                store(found[4], state.tanh_c, place * H + j, count)
                 store(found[5], y, place * H + j, count)
-                store(found[6], c, after * H + j, count)
-                store(found[7], h, after * H + j, count)
+                store(found[6], state.c, after * H + j, count)
+                store(found[7], state.h, after * H + j, count)
 
 
 @parallel_steps
-def _backward(part, parts, step, T, N, H, dy, z, panels, row, col, line, zero, cont, c, tanh_c,
-              dh, dc, dz):
+def _backward(part, parts, step, T, N, H, dy, z, w: _Recurrent, state: _States, grad: _Gradients):
     """One thread's share of the step that is ``step`` ones before the last: some of the units."""
     begin, end = _own_units(part, parts, H)
     t = T - 1 - step
     if step:
         for j in range(begin, end, COLUMNS):
-            _multiply(N, GATES * H, H - j, dz, (t + 1) * N * GATES * H, row, col, panels,
-                      j * GATES * H, line, zero, 0, dh, j, H)
+            _multiply(N, GATES * H, w, j * GATES * H, grad.z, (t + 1) * N * GATES * H, 0,
+                      _panel_of(grad.h, 0, H, j, H))
     for n in range(N):
-        place, going_on = t * N + n, fill(cont[(t + 1) * N + n])
+        place, going_on = t * N + n, fill(state.cont[(t + 1) * N + n])
         for j in range(begin, end, LANES):
             count, z_at, at, own = (min(LANES, end - j), place * GATES * H + j, place * H + j,
                                     n * H + j)
             found = apply(_step_backward, _load_gates(z, z_at, H, count) + (
-                _load(tanh_c, at, count), _load(c, at, count), going_on, _load(dy, at, count),
-                _load(dh, own, count), _load(dc, own, count)))
-            _store_gates(found[:GATES], dz, z_at, H, count)
-            store(found[4], dc, own, count)
+                _load(state.tanh_c, at, count), _load(state.c, at, count), going_on,
+                _load(dy, at, count), _load(grad.h, own, count), _load(grad.c, own, count)))
+            _store_gates(found[:GATES], grad.z, z_at, H, count)
+            store(found[4], grad.c, own, count)
 
 
 def forward(workspace: Workspace, threads: int, z, offset, w, cont, h, c, tanh_c, y) -> None:
@@ -137,19 +172,23 @@ def forward(workspace: Workspace, threads: int, z, offset, w, cont, h, c, tanh_c
     if N > FEW:
         _pack(threads, GATES, H, H, w, H * H, 1, H, panels)
     _forward(threads, T, N, H, z.reshape(-1), offset.reshape(-1),
-             GATES * H if len(offset) > 1 else 0, w, panels, strided(N, H, TALL), strided(H, 1),
-             strided(min(H, DEPTH), COLUMNS), zeros(1), cont.reshape(-1), h.reshape(-1),
-             c.reshape(-1), tanh_c.reshape(-1), y.reshape(-1))
+             GATES * H if len(offset) > 1 else 0,
+             _Recurrent(panels, strided(min(H, DEPTH), COLUMNS), w, strided(N, H, TALL),
+                        strided(H, 1), zeros(1)),
+             _States(cont.reshape(-1), h.reshape(-1), c.reshape(-1), tanh_c.reshape(-1)),
+             y.reshape(-1))
 
 
 def backward(workspace: Workspace, threads: int, dy, z, w, cont, c, tanh_c, dz) -> None:
     """From the last step to the first."""
     T, N, _, H = z.shape
     depth, width = GATES * H, -(-H // COLUMNS) * COLUMNS
-    panels = workspace.floats("weights", width * depth + LANES)
-    _pack(threads, 1, depth, H, w.reshape(-1), 0, H, 1, panels)
+    panels, w = workspace.floats("weights", width * depth + LANES), w.reshape(-1)
+    _pack(threads, 1, depth, H, w, 0, H, 1, panels)
     dh, dc = workspace.floats("dh", N * H), workspace.floats("dc", N * H)
     dh[:N * H], dc[:N * H] = 0, 0
-    _backward(threads, T, T, N, H, dy.reshape(-1), z.reshape(-1), panels, strided(N, depth, TALL),
-              strided(depth, 1), strided(min(depth, DEPTH), COLUMNS), zeros(N), cont.reshape(-1),
-              c.reshape(-1), tanh_c.reshape(-1), dh, dc, dz.reshape(-1))
+    _backward(threads, T, T, N, H, dy.reshape(-1), z.reshape(-1),
+              _Recurrent(panels, strided(min(depth, DEPTH), COLUMNS), w, strided(N, depth, TALL),
+                         strided(depth, 1), zeros(N)),
+              _States(cont.reshape(-1), zeros(0), c.reshape(-1), tanh_c.reshape(-1)),
+              _Gradients(dh, dc, dz.reshape(-1)))

@@ -22,10 +22,11 @@ from numpy import float32
 
 from ....errors import ShapeError
 from ....window import Window
+from ..matrix.operands import Output
 from ..runtime.bounded_cache import bounded_cache
 from ..runtime.jit import inner
 from ..runtime.parallel import parallel
-from ..runtime.workspace import Workspace, aligned, strided, zeros
+from ..runtime.workspace import Scratch, Workspace, aligned, strided, zeros
 from ..vectors.blocks import clear_floats, fetch
 from ..vectors.llvm import LANES
 from .depthwise_taps import (
@@ -154,10 +155,14 @@ def _copy_dy(dy, dy_at, p, grad, at):
 
 
 @parallel
-def _forward(part, parts, planes, channels, outputs, x, w, bias, slope, y, p, order,
-             images, results, result):
-    """One thread's share: some planes of x, one after the other."""
-    at, result_at, taps, size = part * p.image, part * result, len(p.tap), len(p.row) * p.width
+def _forward(part, parts, planes, channels, outputs, x, w, y: Output, p: Places, order,
+             images, results: Scratch):
+    """One thread's share: some planes of x, one after the other.
+
+    order: 0, 1, ... (taps,): that of the weights.
+    """
+    at, result_at, taps, size = (part * p.image, part * results.size, len(p.tap),
+                                 len(p.row) * p.width)
     clear_floats(images, at, p.image)
     for plane in range(planes * part // parts, planes * (part + 1) // parts):
         _copy_in(x, plane * size, p, images, at)
@@ -165,24 +170,26 @@ def _forward(part, parts, planes, channels, outputs, x, w, bias, slope, y, p, or
             o, y_at = plane % channels * outputs + k, (plane * outputs + k) * p.rows * p.columns
             for i in range(0, p.span, BLOCK):
                 weigh_taps(images, at + i, p.tap, 0, taps, w, o * taps, order,
-                           bias[o], slope, results, result_at + i)
+                           y.bias[o], y.slope, results.flat, result_at + i)
                 fetch(x, (plane + 1) * size + i, BLOCK)
-                fetch(y, y_at + i, BLOCK)
+                fetch(y.flat, y_at + i, BLOCK)
             for i in range(p.rows):
                 for j in range(0, p.columns, LANES):
-                    write_some(results, result_at + i * p.line + j,
-                               y, y_at + i * p.columns + j, p.columns - j)
+                    write_some(results.flat, result_at + i * p.line + j,
+                               y.flat, y_at + i * p.columns + j, p.columns - j)
 
 
 @parallel
-def _weight(part, parts, batch, channels, outputs, x, dy, dw, db, p, images, grads, sums, total):
+def _weight(part, parts, batch, channels, x, dy, dw, db, p: Places, images, grads, sums: Scratch):
     """One thread's share: some channels, each through the whole batch."""
-    at, grad_at, sums_at = part * p.image, part * p.grad, part * outputs * total
+    at, grad_at, sums_at = part * p.image, part * p.grad, part * sums.size
+    total = (len(p.tap) + 1) * LANES
+    outputs = sums.size // total
     size, dy_size = len(p.row) * p.width, p.rows * p.columns
     clear_floats(images, at, p.image)
     clear_floats(grads, grad_at, p.grad)
     for c in range(channels * part // parts, channels * (part + 1) // parts):
-        clear_floats(sums, sums_at, outputs * total)
+        clear_floats(sums.flat, sums_at, sums.size)
         for n in range(batch):
             plane = n * channels + c
             following = plane + channels if n + 1 < batch else c + 1
@@ -191,11 +198,11 @@ def _weight(part, parts, batch, channels, outputs, x, dy, dw, db, p, images, gra
                 _copy_dy(dy, (plane * outputs + k) * dy_size, p, grads, grad_at)
                 for i in range(0, p.span, BLOCK):
                     correlate_taps(images, at + i, p.tap, len(p.tap), grads, grad_at + i,
-                                   sums, sums_at + k * total)
+                                   sums.flat, sums_at + k * total)
                     fetch(x, following * size + i, BLOCK)
                     fetch(dy, (following * outputs + k) * dy_size + i, BLOCK)
         for k in range(outputs):
-            _add_lanes(sums, sums_at + k * total, c * outputs + k, len(p.tap), dw, db)
+            _add_lanes(sums.flat, sums_at + k * total, c * outputs + k, len(p.tap), dw, db)
 
 
 @inner
@@ -212,7 +219,7 @@ def _add_lanes(sums, at, o, taps, dw, db):
 
 
 @parallel
-def _data(part, parts, planes, channels, outputs, dy, w, dx, p, images, grads):
+def _data(part, parts, planes, channels, outputs, dy, w, dx, p: Places, images, grads):
     """One thread's share: some planes of dx, one after the other."""
     at, grad_at = part * p.image, part * outputs * p.grad
     size, dy_size = len(p.row) * p.width, p.rows * p.columns
@@ -244,12 +251,11 @@ def forward(workspace: Workspace, threads: int, x, w, b, y, window: Window, grou
     batch, channels = x.shape[:2]
     outputs = len(w) // channels
     p = _places(window, outputs, x.shape[2:], y.shape[2:])
-    result = aligned(p.span + BLOCK)
     _forward(threads, batch * channels, channels, outputs, x.reshape(-1), w.reshape(-1),
-             zeros(len(w)) if b is None else b.reshape(-1),
-             float32(1 if slope is None else slope), y.reshape(-1), p, strided(len(p.tap), 1),
+             Output(y.reshape(-1), zeros(len(w)) if b is None else b.reshape(-1),
+                    float32(1 if slope is None else slope)), p, strided(len(p.tap), 1),
              workspace.floats("padded", threads * p.image),
-             workspace.floats("result", threads * result), result)
+             workspace.shared("result", threads, aligned(p.span + BLOCK)))
 
 
 def backward_weight(workspace: Workspace, threads: int, x, dy, dw, db, window: Window,
@@ -258,12 +264,11 @@ def backward_weight(workspace: Workspace, threads: int, x, dy, dw, db, window: W
     batch, channels = x.shape[:2]
     outputs = len(dw) // channels
     p = _places(window, outputs, x.shape[2:], dy.shape[2:])
-    total = (len(p.tap) + 1) * LANES
-    _weight(threads, batch, channels, outputs, x.reshape(-1), dy.reshape(-1), dw.reshape(-1),
+    _weight(threads, batch, channels, x.reshape(-1), dy.reshape(-1), dw.reshape(-1),
             zeros(0) if db is None else db.reshape(-1), p,
             workspace.floats("padded", threads * p.image),
             workspace.floats("panel", threads * p.grad),
-            workspace.floats("sums", threads * outputs * total), total)
+            workspace.shared("sums", threads, outputs * (len(p.tap) + 1) * LANES))
 
 
 def backward_data(workspace: Workspace, threads: int, dy, w, dx, window: Window,

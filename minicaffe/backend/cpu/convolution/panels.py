@@ -7,18 +7,20 @@ An image here is one group's channels of one image of the batch: image i belongs
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy
 
 from ....window import Window
 from ..matrix.gemm import DEPTH, multiply, pack
-from ..matrix.packing import Matrix, packed
+from ..matrix.operands import Ends, Factors, Left, Output, Panels, Right, Sums, Tile
+from ..matrix.packing import Filters, packed
 from ..runtime.parallel import parallel
 from ..runtime.workspace import Workspace, strided, zeros
 from ..vectors.blocks import clear_floats
 from ..vectors.llvm import COLUMNS, LANES, ROWS, TALL
 from .columns import col2im, copy_in, copy_out, im2col
-from .index_tables import tables
+from .index_tables import Tables, tables
 
 _WIDTH = 8  # panels that share what is read of the weights
 _ROWS = 64 // TALL * TALL  # of dcol at a time
@@ -26,20 +28,28 @@ _REUSE = 512  # output pixels from which it pays to pack the weights
 _LARGER = 1.3  # products of padding, and of rows of no channel, than others: then col2im is faster
 
 
-@parallel
-def _forward(part, parts, images, group, outputs, x, w, w_size, row, col, bias, slope, y, t,
-             direct, deep, width, padded, columns, columns_size, line):
-    """One thread's share: some panels of some images, ``width`` panels at a time.
+class _Cut(NamedTuple):
+    """How the work is cut."""
 
-    direct: take the vectors where they lie in the padded image, instead of copying them to panels.
-    """
-    panels = (len(t.vector) if direct else len(t.first)) // 2
-    across = (panels + width - 1) // width
-    source, at, columns_at = padded, part * t.image, part * columns_size
+    images: int
+    group: int
+    outputs: int  # of a group
+    width: int  # panels of pixels that share what is read of the weights
+    deep: int  # terms of the sums that are added up at a time
+    direct: bool  # take vectors where they lie in the padded image, do not copy them to panels
+
+
+@parallel
+def _forward(part, parts, cut: _Cut, x, w: Factors, y: Output, t: Tables, padded, columns: Panels):
+    """One thread's share: some panels of some images, ``cut.width`` panels at a time."""
+    panels = (len(t.vector) if cut.direct else len(t.first)) // 2
+    across = (panels + cut.width - 1) // cut.width
+    units = cut.images * across
+    source, at, columns_at = padded, part * t.image, part * columns.size
     input_size = len(t.line) * t.width
     held = -1
-    for unit in range(images * across * part // parts, images * across * (part + 1) // parts):
-        image, first = unit // across, unit % across * width
+    for unit in range(units * part // parts, units * (part + 1) // parts):
+        image, first = unit // across, unit % across * cut.width
         if t.inside and x.size - (image + 1) * input_size >= LANES:  # whole vectors are read
             source, at = x, image * input_size
         elif image != held and not t.pointwise:
@@ -48,30 +58,33 @@ def _forward(part, parts, images, group, outputs, x, w, w_size, row, col, bias, 
                 clear_floats(padded, at, t.image)
             copy_in(x, image * input_size, t, padded, at)
             held = image
-        g, y_at = image % group, image * outputs * t.pixels
-        for k in range(0, t.depth, deep):
-            end = min(k + deep, t.depth)
-            bias_at, last = g * outputs if k == 0 else -1, slope != 1 and end == t.depth
+        g, y_at = image % cut.group, image * cut.outputs * t.pixels
+        for k in range(0, t.depth, cut.deep):
+            depth = min(cut.deep, t.depth - k)
+            left = Left(w.flat, g * w.size, w.row, 0, w.col, k)
+            ends = Ends(y.bias, g * cut.outputs if k == 0 else -1,
+                        y.slope != 1 and k + depth == t.depth, y.slope)
             if t.pointwise:
-                pack(min(width * COLUMNS, t.pixels - first * COLUMNS), end - k, x,
+                pack(min(cut.width * COLUMNS, t.pixels - first * COLUMNS), depth, x,
                      image * input_size + k * t.pixels + first * COLUMNS, t.pixels, 1,
-                     columns, columns_at)
-            for panel in range(first, min(first + width, panels)):
-                if direct:
+                     columns.flat, columns_at)
+            for panel in range(first, min(first + cut.width, panels)):
+                if cut.direct:
                     l, r = t.vector[2 * panel], t.vector[2 * panel + 1]
-                    multiply(outputs, end - k, w, g * w_size, row, 0, col, k,
-                             source, at + l[0], at + r[0], t.tap, k, bias, bias_at, last, slope,
-                             y, y_at, t.pixels, l[1], l[2], r[1], r[2])
+                    multiply(cut.outputs, depth, left,
+                             Right(source, at + l[0], at + r[0], t.tap, k), ends,
+                             Tile(y.flat, y_at, t.pixels, l[1], l[2], r[1], r[2]))
                     continue
                 place = columns_at
                 if t.pointwise:
-                    place += (panel - first) * (end - k) * COLUMNS
+                    place += (panel - first) * depth * COLUMNS
                 else:
-                    im2col(source, at, t, panel, k, end, columns, place)
+                    im2col(source, at, t, panel, k, k + depth, columns.flat, place)
                 pixel, rest = panel * COLUMNS, t.pixels - panel * COLUMNS
-                multiply(outputs, end - k, w, g * w_size, row, 0, col, k,
-                         columns, place, place + LANES, line, 0, bias, bias_at, last, slope,
-                         y, y_at, t.pixels, pixel, rest, pixel + LANES, max(0, rest - LANES))
+                multiply(cut.outputs, depth, left,
+                         Right(columns.flat, place, place + LANES, columns.line, 0), ends,
+                         Tile(y.flat, y_at, t.pixels, pixel, rest, pixel + LANES,
+                              max(0, rest - LANES)))
 
 
 def forward(workspace: Workspace, threads: int, x, w, b, y, window, group: int,
@@ -80,27 +93,27 @@ def forward(workspace: Workspace, threads: int, x, w, b, y, window, group: int,
     t = tables(window, w.shape[1], x.shape[2:], y.shape[2:])
     depth, outputs = t.depth, len(w) // group
     if len(x) * t.pixels >= _REUSE:
-        weights = packed(workspace, threads, w, 0, group, outputs, outputs * depth, depth,
-                          1, 0, depth, 1)
+        weights = packed(workspace, threads, group, outputs,
+                         Filters(w.reshape(-1), 0, outputs * depth, depth, 1, 0, depth, 1))
     else:
-        weights = Matrix(w.reshape(-1), outputs * depth, strided(outputs, depth, TALL),
-                         strided(depth, 1))
+        weights = Factors(w.reshape(-1), outputs * depth, strided(outputs, depth, TALL),
+                          strided(depth, 1))
     _convolve(workspace, threads, x, weights, b, y, group, slope, t)
 
 
-def _convolve(workspace: Workspace, threads: int, x, weights: Matrix, b, y, group: int,
-              slope: float | None, t) -> None:
+def _convolve(workspace: Workspace, threads: int, x, weights: Factors, b, y, group: int,
+              slope: float | None, t: Tables) -> None:
     outputs, images = y.shape[1] // group, len(x) * group
     deep = t.depth if t.depth <= 1.25 * DEPTH else -(-t.depth // -(-t.depth // DEPTH))
     direct = not t.pointwise and outputs <= 48 and t.pixels > 0.9 * len(t.vector) * LANES
     panels = (len(t.vector) if direct else len(t.first)) // 2
     width = max(1, min(_WIDTH, panels, images * panels // (4 * threads)))
-    columns = 0 if direct else deep * COLUMNS * (width if t.pointwise else 1) + LANES
-    _forward(threads, images, group, outputs, x.reshape(-1), *weights,
-             zeros(len(y[0])) if b is None else b.reshape(-1),
-             numpy.float32(1 if slope is None else slope), y.reshape(-1), t, direct, deep, width,
+    size = 0 if direct else deep * COLUMNS * (width if t.pointwise else 1) + LANES
+    _forward(threads, _Cut(images, group, outputs, width, deep, direct), x.reshape(-1), weights,
+             Output(y.reshape(-1), zeros(len(y[0])) if b is None else b.reshape(-1),
+                    numpy.float32(1 if slope is None else slope)), t,
              workspace.floats("padded", 0 if t.pointwise else threads * t.image),
-             workspace.floats("panel", threads * columns), columns, strided(deep, COLUMNS))
+             Panels(workspace.floats("panel", threads * size), size, strided(deep, COLUMNS)))
 
 
 # ------------------------------------------------------------------------ gradient of the input
@@ -128,33 +141,38 @@ def backward_data(workspace: Workspace, threads: int, dy, w, dx, window, group: 
         return _scatter(workspace, threads, dy, w, dx, window, group)
     outputs, channels, taps = w.shape[0] // group, w.shape[1], w[0, 0].size
     t = tables(_turned(window), outputs, dy.shape[2:], dx.shape[2:])
-    weights = packed(workspace, threads, w, taps - 1, group, channels,
-                      outputs * channels * taps, taps, outputs, channels * taps, taps, -1)
+    weights = packed(workspace, threads, group, channels,
+                     Filters(w.reshape(-1), taps - 1, outputs * channels * taps, taps,
+                             outputs, channels * taps, taps, -1))
     _convolve(workspace, threads, dy, weights, None, dx, group, None, t)
 
 
 @parallel
-def _scattered(part, parts, images, group, outputs, dy, w, w_size, row, col, dx, t, line, zero,
-               rows, deep, size, padded, panels, results):
-    """One thread's share: some images; ``rows`` rows of pixels and ``deep`` rows of dcol, of
-    ``size`` floats, at a time."""
-    at, panel_at, result_at = part * t.image, part * (outputs * size + LANES), part * deep * size
-    for image in range(part, images, parts):
+def _scattered(part, parts, cut: _Cut, dy, w: Factors, dx, t: Tables, padded, panels: Panels,
+               results: Sums):
+    """One thread's share: some images; ``cut.width`` rows of pixels and ``cut.deep`` rows of dcol
+    at a time."""
+    at, panel_at, result_at = part * t.image, part * panels.size, part * results.size
+    size = results.size // cut.deep
+    for image in range(part, cut.images, parts):
         clear_floats(padded, at, t.image)
-        for first in range(0, t.pixels // t.across, rows):
+        for first in range(0, t.pixels // t.across, cut.width):
             pixel = first * t.across
-            count = min(rows * t.across, t.pixels - pixel)
-            pack(count, outputs, dy, image * outputs * t.pixels + pixel, t.pixels, 1,
-                 panels, panel_at)
-            for k in range(0, t.depth, deep):
-                end = min(k + deep, t.depth)
+            count = min(cut.width * t.across, t.pixels - pixel)
+            pack(count, cut.outputs, dy, image * cut.outputs * t.pixels + pixel, t.pixels, 1,
+                 panels.flat, panel_at)
+            for k in range(0, t.depth, cut.deep):
+                end = min(k + cut.deep, t.depth)
+                left = Left(w.flat, image % cut.group * w.size, w.row, k, w.col, 0)
+                ends = Ends(results.zeros, 0, False, numpy.float32(1))
                 for j in range(0, count, COLUMNS):
-                    place = panel_at + j * outputs
-                    multiply(end - k, outputs, w, image % group * w_size, row, k, col, 0,
-                             panels, place, place + LANES, line, 0, zero, 0, False,
-                             numpy.float32(1), results, result_at + j, size,
-                             0, LANES, LANES, max(0, min(LANES, count - j - LANES)))
-                col2im(results, result_at, size, t, k, end, first, count // t.across, padded, at)
+                    place = panel_at + j * cut.outputs
+                    multiply(end - k, cut.outputs, left,
+                             Right(panels.flat, place, place + LANES, panels.line, 0), ends,
+                             Tile(results.flat, result_at + j, size,
+                                  0, LANES, LANES, max(0, min(LANES, count - j - LANES))))
+                col2im(results.flat, result_at, size, t, k, end, first, count // t.across,
+                       padded, at)
         copy_out(padded, at, t, dx, image * len(t.line) * t.width)
 
 
@@ -164,9 +182,13 @@ def _scatter(workspace: Workspace, threads: int, dy, w, dx, window, group: int) 
     outputs, deep = w.shape[0] // group, min(t.depth, _ROWS)
     rows = min(t.pixels // t.across, -(-_WIDTH * COLUMNS // t.across))
     size = -(-rows * t.across // COLUMNS) * COLUMNS
-    _scattered(threads, dx.shape[0] * group, group, outputs, dy.reshape(-1), w.reshape(-1),
-               outputs * t.depth, strided(t.depth, 1, TALL), strided(outputs, t.depth),
-               dx.reshape(-1), t, strided(outputs, COLUMNS), zeros(deep), rows, deep, size,
-               workspace.floats("padded", threads * t.image),
-               workspace.floats("panel", threads * (outputs * size + LANES)),
-               workspace.floats("result", threads * deep * size + LANES))
+    panels = outputs * size + LANES
+    _scattered(threads, _Cut(dx.shape[0] * group, group, outputs, rows, deep, False),
+               dy.reshape(-1),
+               Factors(w.reshape(-1), outputs * t.depth, strided(t.depth, 1, TALL),
+                       strided(outputs, t.depth)),
+               dx.reshape(-1), t, workspace.floats("padded", threads * t.image),
+               Panels(workspace.floats("panel", threads * panels), panels,
+                      strided(outputs, COLUMNS)),
+               Sums(workspace.floats("result", threads * deep * size + LANES), deep * size,
+                    zeros(deep)))

@@ -8,29 +8,32 @@ from __future__ import annotations
 import numpy
 
 from ..matrix.gemm import DEPTH, add_some, multiply, pack
+from ..matrix.operands import Ends, Factors, Left, Panels, Right, Tile
 from ..runtime.parallel import parallel
 from ..runtime.workspace import Workspace, strided, zeros
 from ..sum_parts import parts_of_batch
 from ..vectors.blocks import add_vector, clear_floats, transpose_block
 from ..vectors.llvm import COLUMNS, LANES
 from .columns import copy_in
-from .index_tables import tables
+from .index_tables import Tables, tables
 
 _SPAN = 2**18  # floats of sums that are added to in turn: 1 MiB
 
 
 @parallel
-def _weight(part, parts, batch, batches, group, outputs, x, dy, t, padded, panels, sums, line,
-            ones, zero):
+def _weight(part, parts, batches, group, outputs, x, dy, t: Tables, padded, panels: Panels, sums,
+            ones: Factors):
     """One thread's share: for some parts of the batch the gradient of COLUMNS outputs' weights.
 
     A tile of dW.T is some taps, read from the padded image, times the panel dy.T.
+    ones: a row of them, whose product with the panel is the gradient of the bias.
     """
+    batch = x.size // (group * len(t.line) * t.width)
     blocks = (outputs + COLUMNS - 1) // COLUMNS
     units = batches * group * blocks
-    at, panel_at = part * t.image, part * DEPTH * COLUMNS
+    at, panel_at = part * t.image, part * panels.size
     size = (t.depth + 1) * COLUMNS
-    slope, span = numpy.float32(1), max(1, _SPAN // size)
+    span, ends = max(1, _SPAN // size), Ends(ones.flat, -1, False, numpy.float32(1))
     if not t.inside:
         clear_floats(padded, at, t.image)
     first, last = units * part // parts, units * (part + 1) // parts
@@ -50,19 +53,19 @@ def _weight(part, parts, batch, batches, group, outputs, x, dy, t, padded, panel
                     block, total = unit % blocks, unit * size
                     count = min(COLUMNS, outputs - block * COLUMNS)
                     pack(count, depth, dy, (image * outputs + block * COLUMNS) * t.pixels + p,
-                         1, t.pixels, panels, panel_at)
-                    multiply(t.depth, depth, source, source_at, t.tap, 0, t.pixel, p,
-                             panels, panel_at, panel_at + LANES, line, 0, ones, -1, False, slope,
-                             sums, total, COLUMNS, 0, LANES, LANES, max(0, count - LANES))
-                    multiply(1, depth, ones, 0, zero, 0, zero, 0,
-                             panels, panel_at, panel_at + LANES, line, 0, ones, -1, False, slope,
-                             sums, total + t.depth * COLUMNS, COLUMNS,
-                             0, LANES, LANES, max(0, count - LANES))
+                         1, t.pixels, panels.flat, panel_at)
+                    right = Right(panels.flat, panel_at, panel_at + LANES, panels.line, 0)
+                    multiply(t.depth, depth, Left(source, source_at, t.tap, 0, t.pixel, p), right,
+                             ends, Tile(sums, total, COLUMNS,
+                                        0, LANES, LANES, max(0, count - LANES)))
+                    multiply(1, depth, Left(ones.flat, 0, ones.row, 0, ones.col, 0), right,
+                             ends, Tile(sums, total + t.depth * COLUMNS, COLUMNS,
+                                        0, LANES, LANES, max(0, count - LANES)))
         first = end
 
 
 @parallel
-def _add_sums(part, parts, batches, group, outputs, t, sums, blocks_of, dw, db):
+def _add_sums(part, parts, batches, group, outputs, t: Tables, sums, blocks_of, dw, db):
     """One thread's share of adding the parts of the batch, in order, to dw and db."""
     blocks = (outputs + COLUMNS - 1) // COLUMNS
     units, size = group * blocks, (t.depth + 1) * COLUMNS
@@ -97,13 +100,13 @@ def backward_weight(workspace: Workspace, threads: int, x, dy, dw, db, window,
     units = group * -(-outputs // COLUMNS)
     batches = parts_of_batch(len(x), units)
     sums = workspace.floats("sums", batches * units * (t.depth + 1) * COLUMNS)
-    _weight(threads, len(x), batches, group, outputs, x.reshape(-1), dy.reshape(-1), t,
+    _weight(threads, batches, group, outputs, x.reshape(-1), dy.reshape(-1), t,
             workspace.floats("padded", 0 if t.inside else threads * t.image),
-            workspace.floats("panel", threads * DEPTH * COLUMNS), sums, strided(DEPTH, COLUMNS),
-            _ones, strided(DEPTH, 0))
+            Panels(workspace.floats("panel", threads * DEPTH * COLUMNS), DEPTH * COLUMNS,
+                   strided(DEPTH, COLUMNS)), sums, _ONES)
     _add_sums(threads, batches, group, outputs, t, sums,
               workspace.floats("block", threads * LANES * LANES), dw.reshape(-1),
               zeros(0) if db is None else db.reshape(-1))
 
 
-_ones = numpy.ones(1, numpy.float32)
+_ONES = Factors(numpy.ones(1, numpy.float32), 0, strided(DEPTH, 0), strided(DEPTH, 0))

@@ -23,6 +23,7 @@ from ..vectors.llvm import (
     rolled,
     zeros,
 )
+from .operands import Matrix
 
 FEW = 4  # rows, or columns, of a product up to which this is faster than tiles
 STEP = 4  # columns at once: memory is read in as many places
@@ -116,17 +117,18 @@ def _store(builder, value, place, accumulate) -> None:
 
 
 @parallel
-def dots(part, parts, height, width, depth, a, a_stride, b, b_stride, out, i_stride, j_stride,
-         accumulate):
-    """One thread's share of ``out = a @ b.T``, or of adding it; a and b are read along rows, and a
-    has FEW at most."""
+def dots(part, parts, height, width, depth, a: Matrix, b: Matrix, out: Matrix, accumulate):
+    """One thread's share of ``out = a @ b``, or of adding it; a is read along its rows, of which it
+    has FEW at most, and b along its columns."""
     steps = (width + STEP - 1) // STEP
     for step in range(steps * part // parts, steps * (part + 1) // parts):
         j = step * STEP
         columns = min(STEP, width - j)
         if height == 1:
-            _multiply_one(1, columns, depth, a, 0, a_stride, b, j * b_stride, b_stride,
-                          out, j * j_stride, i_stride, j_stride, accumulate)
+            _multiply_one(1, columns, depth, a.flat, 0, a.i_stride, b.flat, j * b.j_stride,
+                          b.j_stride, out.flat, j * out.j_stride, out.i_stride, out.j_stride,
+                          accumulate)
         else:
-            multiply_few(height, columns, depth, a, 0, a_stride, b, j * b_stride, b_stride,
-                          out, j * j_stride, i_stride, j_stride, accumulate)
+            multiply_few(height, columns, depth, a.flat, 0, a.i_stride, b.flat, j * b.j_stride,
+                         b.j_stride, out.flat, j * out.j_stride, out.i_stride, out.j_stride,
+                         accumulate)

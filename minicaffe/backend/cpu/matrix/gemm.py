@@ -9,16 +9,19 @@ threads.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy
 
 from ..runtime.bounded_cache import bounded_cache
 from ..runtime.jit import inner
 from ..runtime.parallel import parallel
-from ..runtime.workspace import Workspace, strided, zeros
+from ..runtime.workspace import Scratch, Workspace, strided, zeros
 from ..vectors.blocks import copy_vector, fetch, transpose_block
 from ..vectors.llvm import COLUMNS, LANES, ROWS, TALL
 from .dots import FEW, dots
 from .microkernel import multiply_tall_tile, multiply_tile
+from .operands import Ends, Factors, Left, Matrix, Panels, Right, Tile
 
 DEPTH = 256  # rows of a panel at a time: 32 KiB
 _ROWS = 48  # that a thread computes at a time, at least
@@ -29,25 +32,15 @@ _LARGE = 2**18  # floats of a matrix that the caches near a core do not hold
 
 
 @inner
-def multiply(count, depth, a, a_at, row, row_at, col, col_at, b, left, right, line, line_at,
-             bias, bias_at, last, slope, y, y_at, stride, y_left, left_count, y_right, right_count):
-    """``count`` rows of a product, two vectors wide, or one where right_count is 0.
-
-    Arguments are those of ``multiply_tile``.
-    """
-    if right_count > 0:
+def multiply(count, depth, left, right, ends, tile):
+    """``count`` rows of a product of ``depth`` terms, two vectors wide, or one where the tile's
+    right_count is 0: see ``operands``."""
+    if tile.right_count > 0:
         for i in range(0, count, ROWS):
-            multiply_tile(min(ROWS, count - i), depth, a, a_at, row, row_at + i, col, col_at,
-                          b, left, right, line, line_at, bias, bias_at + i if bias_at >= 0 else -1,
-                          last, slope, y, y_at + i * stride, stride,
-                          y_left, left_count, y_right, right_count)
+            multiply_tile(i, min(ROWS, count - i), depth, left, right, ends, tile)
     else:
         for i in range(0, count, TALL):
-            multiply_tall_tile(min(TALL, count - i), depth, a, a_at, row, row_at + i, col, col_at,
-                               b, left, right, line, line_at,
-                               bias, bias_at + i if bias_at >= 0 else -1,
-                               last, slope, y, y_at + i * stride, stride,
-                               y_left, left_count, y_right, right_count)
+            multiply_tall_tile(i, min(TALL, count - i), depth, left, right, ends, tile)
 
 
 @inner
@@ -80,52 +73,64 @@ def add_some(source, source_at, target, target_at, count):
         target[at + i] += source[first + i]
 
 
-@parallel
-def _product(part, parts, height, width, depth, rows, span, deep, step, a, a_stride,
-             left, left_size, row, col, b, k_stride, j_stride, line, panels, panels_size, zero,
-             results, out, i_stride, out_j_stride, accumulate, large):
-    """One thread's share of the product: blocks of ``rows`` rows and ``span`` columns.
+class _Cut(NamedTuple):
+    """How a product is cut into blocks, which threads share out."""
 
-    step: rows for which all of a block's panels are used in turn.
-    a_stride: what lies between two columns of a, if they are to be copied into panels, in ``left``;
-    else 0, and left is a.
-    large: whether out is so large that what is written next is to be fetched from memory.
+    height: int  # of the product
+    width: int
+    depth: int
+    rows: int  # of a block
+    span: int  # columns of a block
+    deep: int  # terms of the sums that are added up at a time
+    step: int  # rows for which all of a block's panels are used in turn
+
+
+@parallel
+def _product(part, parts, cut: _Cut, a: Matrix, left: Factors, b: Matrix, out: Matrix,
+             panels: Panels, results: Scratch, zero, accumulate):
+    """One thread's share of the product: some blocks.
+
+    left: a itself, or, where its size is not 0, room for panels of a, to which it is copied.
+    results: room for a block's columns, where those of out do not lie side by side.
     """
-    down = (height + rows - 1) // rows
-    units = down * ((width + span - 1) // span)
-    panels_at, result_at, left_at = part * panels_size, part * rows * COLUMNS, part * left_size
-    slope, in_rows, held = numpy.float32(1), out_j_stride == 1, -1
+    down = (cut.height + cut.rows - 1) // cut.rows
+    units = down * ((cut.width + cut.span - 1) // cut.span)
+    panels_at, result_at, left_at = part * panels.size, part * results.size, part * left.size
+    slope, in_rows, held = numpy.float32(1), out.j_stride == 1, -1
+    is_large = cut.height * cut.width > _LARGE
     for unit in range(units * part // parts, units * (part + 1) // parts):
-        i, j = unit % down * rows, unit // down * span
-        count, columns = min(rows, height - i), min(span, width - j)
-        for k in range(0, depth, deep):
-            end = min(depth, k + deep)
-            if j != held or depth > deep:
-                pack(columns, end - k, b, k * k_stride + j * j_stride, k_stride, j_stride,
-                     panels, panels_at)
+        i, j = unit % down * cut.rows, unit // down * cut.span
+        count, columns = min(cut.rows, cut.height - i), min(cut.span, cut.width - j)
+        for k in range(0, cut.depth, cut.deep):
+            depth = min(cut.deep, cut.depth - k)
+            if j != held or cut.depth > cut.deep:
+                pack(columns, depth, b.flat, k * b.i_stride + j * b.j_stride, b.i_stride,
+                     b.j_stride, panels.flat, panels_at)
                 held = j
             first_row, first_col = i, k
-            if a_stride:  # the table's second half is for the last, less deep panels
-                pack(count, end - k, a, i + k * a_stride, a_stride, 1, left, left_at)
-                first_row, first_col = 0 if end - k == deep else row.size // 2, 0
-            bias_at = -1 if k or accumulate and in_rows else 0
-            for r in range(0, count, step):
+            if left.size:  # the table's second half is for the last, less deep panels
+                pack(count, depth, a.flat, i + k * a.j_stride, a.j_stride, 1, left.flat, left_at)
+                first_row, first_col = 0 if depth == cut.deep else left.row.size // 2, 0
+            ends = Ends(zero, -1 if k or accumulate and in_rows else 0, False, slope)
+            for r in range(0, count, cut.step):
+                rows = min(cut.step, count - r)
                 for c in range(0, columns, COLUMNS):
-                    panel, rest = panels_at + c * (end - k), columns - c
-                    y_at = (i + r) * i_stride + j + c if in_rows else result_at + r * COLUMNS
-                    for q in range(min(step, count - r) if large and in_rows else 0):
-                        fetch(out, y_at + q * i_stride + 2 * COLUMNS, COLUMNS)
-                    multiply(min(step, count - r), end - k, left, left_at, row, first_row + r,
-                             col, first_col, panels, panel, panel + LANES, line, 0, zero,
-                             bias_at, False, slope, out if in_rows else results, y_at,
-                             i_stride if in_rows else COLUMNS, 0, rest, LANES,
-                             max(0, rest - LANES))
+                    panel, rest = panels_at + c * depth, columns - c
+                    y_at = (i + r) * out.i_stride + j + c if in_rows else result_at + r * COLUMNS
+                    for q in range(rows if is_large and in_rows else 0):
+                        fetch(out.flat, y_at + q * out.i_stride + 2 * COLUMNS, COLUMNS)
+                    multiply(rows, depth,
+                             Left(left.flat, left_at, left.row, first_row + r, left.col, first_col),
+                             Right(panels.flat, panel, panel + LANES, panels.line, 0), ends,
+                             Tile(out.flat if in_rows else results.flat, y_at,
+                                  out.i_stride if in_rows else COLUMNS,
+                                  0, rest, LANES, max(0, rest - LANES)))
         if not in_rows:
             for c in range(columns):
-                at = i * i_stride + (j + c) * out_j_stride
+                at = i * out.i_stride + (j + c) * out.j_stride
                 for r in range(count):
-                    value, place = results[result_at + r * COLUMNS + c], at + r * i_stride
-                    out[place] = out[place] + value if accumulate else value
+                    value, place = results.flat[result_at + r * COLUMNS + c], at + r * out.i_stride
+                    out.flat[place] = out.flat[place] + value if accumulate else value
 
 
 def matmul(workspace: Workspace, threads: int, a, b, out, accumulate: bool) -> None:
@@ -135,18 +140,46 @@ def matmul(workspace: Workspace, threads: int, a, b, out, accumulate: bool) -> N
     if height > width if few else _cost(b.T, a.T, out.T) < _cost(a, b, out):
         a, b, out = b.T, a.T, out.T
     (height, depth), width = a.shape, b.shape[1]
-    left, right, result = flat(a), flat(b), flat(out)
     if few:
-        (a, a_stride, _), (b, _, b_stride) = left, right
-        dots(threads, height, width, depth, a, a_stride, b, b_stride, *result, accumulate)
+        dots(threads, height, width, depth, flat(a), flat(b), flat(out), accumulate)
     else:
-        _matmul(workspace, threads, height, width, depth, *left, right, result, accumulate)
+        _matmul(workspace, threads, height, width, depth, flat(a), flat(b), flat(out), accumulate)
 
 
 def _matmul(workspace: Workspace, threads: int, height: int, width: int, depth: int,
-            a, i_stride: int, k_stride: int, b: tuple, out: tuple, accumulate: bool) -> None:
-    """``matmul`` by tiles, of flat arrays, each with its strides."""
-    across, in_rows = -(-width // COLUMNS), out[2] == 1
+            a: Matrix, b: Matrix, out: Matrix, accumulate: bool) -> None:
+    """``matmul`` by tiles."""
+    cut, packed, row, col, line = _tiling(threads, height, width, depth, a.i_stride, a.j_stride,
+                                          out.j_stride == 1)
+    memory = workspace.floats("packed", threads * packed) if packed else a.flat
+    size = cut.deep * cut.span + LANES
+    _product(threads, cut, a, Factors(memory, packed, row, col), b, out,
+             Panels(workspace.floats("panel", threads * size), size, line),
+             workspace.shared("result", threads, cut.rows * COLUMNS), zeros(height), accumulate)
+
+
+class _Tiling(NamedTuple):
+    """A product's cut, and the tables of places that go with it."""
+
+    cut: _Cut
+    packed: int  # floats of panels to which a thread copies what it needs of the left matrix
+    row: numpy.ndarray  # of the left matrix, or of those panels
+    col: numpy.ndarray
+    line: numpy.ndarray  # of the right matrix's panels
+
+    @property
+    def nbytes(self) -> int:
+        return self.row.nbytes + self.col.nbytes + self.line.nbytes
+
+
+@bounded_cache
+def _tiling(threads: int, height: int, width: int, depth: int, i_stride: int, k_stride: int,
+            in_rows: bool) -> _Tiling:
+    """How to cut a product of a left matrix with these strides.
+
+    in_rows: whether the elements of the result's rows lie side by side.
+    """
+    across = -(-width // COLUMNS)
     # a single panel may be longer, if what it is multiplied with is read from front to back
     deep = min(depth, 4 * DEPTH if across == 1 and k_stride == 1 else DEPTH)
     most = min(across, _PANELS // (deep * COLUMNS))
@@ -157,24 +190,16 @@ def _matmul(workspace: Workspace, threads: int, height: int, width: int, depth: 
         blocks = min(across // (4 * threads), most) or 1 if in_rows else 1
         rows = max(_ROWS, -(-height * across // (4 * threads * blocks)))
     # a tall tile reads TALL places of rows, wherever a block begins
-    rows, span = -(-rows // TALL) * TALL, blocks * COLUMNS
+    rows = -(-rows // TALL) * TALL
+    cut = _Cut(height, width, depth, rows, blocks * COLUMNS, deep,
+               rows if depth > _SHALLOW else 2 * TALL)
+    line = strided(deep, COLUMNS)
     if packs:
-        left_size = -(-rows // COLUMNS) * deep * COLUMNS + LANES
-        left = workspace.floats("packed", threads * left_size)
-        row, col = _panel_rows(rows, deep, depth % deep), strided(deep, COLUMNS)
-    else:
-        left_size, left = 0, a
-        row, col = strided(height, i_stride, TALL), strided(depth, k_stride)
-    panels = deep * span + LANES
-    _product(threads, height, width, depth, rows, span, deep,
-             rows if depth > _SHALLOW else 2 * TALL, a, k_stride if packs else 0,
-             left, left_size, row, col, *b, strided(deep, COLUMNS),
-             workspace.floats("panel", threads * panels), panels, zeros(height),
-             workspace.floats("result", threads * rows * COLUMNS), *out, accumulate,
-             height * width > _LARGE)
+        packed = -(-rows // COLUMNS) * deep * COLUMNS + LANES
+        return _Tiling(cut, packed, _panel_rows(rows, deep, depth % deep), line, line)
+    return _Tiling(cut, 0, strided(height, i_stride, TALL), strided(depth, k_stride), line)
 
 
-@bounded_cache
 def _panel_rows(rows: int, depth: int, rest: int) -> numpy.ndarray:
     """Where each row of the left matrix begins in panels of a depth, and in those of the rest."""
     row = numpy.arange(rows)
@@ -197,14 +222,14 @@ def _cost(a, b, out) -> float:
     return tiles + copies + reads + writes
 
 
-def flat(matrix) -> tuple[numpy.ndarray, int, int]:
-    """The memory of a matrix as a flat array, and its two strides, counted in elements."""
+def flat(matrix) -> Matrix:
+    """A matrix as compiled code takes it."""
     rows, columns = matrix.shape
     if matrix.flags.c_contiguous:
-        return matrix.reshape(-1), columns, 1
+        return Matrix(matrix.reshape(-1), columns, 1)
     if matrix.flags.f_contiguous:
-        return matrix.T.reshape(-1), 1, rows
+        return Matrix(matrix.T.reshape(-1), 1, rows)
     i_stride, j_stride = (stride // matrix.itemsize for stride in matrix.strides)
     size = (rows - 1) * i_stride + (columns - 1) * j_stride + 1
-    return numpy.lib.stride_tricks.as_strided(matrix, (size,), (matrix.itemsize,)), \
-        i_stride, j_stride
+    memory = numpy.lib.stride_tricks.as_strided(matrix, (size,), (matrix.itemsize,))
+    return Matrix(memory, i_stride, j_stride)

@@ -23,52 +23,45 @@ from ..vectors.llvm import (
 
 
 @intrinsic
-def multiply_tile(typing_context, count, depth, a, a_at, row, row_at, col, col_at,
-                  b, left, right, line, line_at, bias, bias_at, last, slope,
-                  y, y_at, stride, y_left, left_count, y_right, right_count):
-    """A tile of a product: ``y[i, j] = start + sum over k < depth of A[i, k] * B[k, j]``.
+def multiply_tile(typing_context, first, count, depth, left, right, ends, tile):
+    """Rows of a product, from ``first`` on: ``y[i, j] = start + sum over k < depth of
+    A[i, k] * B[k, j]``.
 
-    Up to ROWS rows and two vectors wide, it stays in registers for the whole sum.  All operands
-    are flat arrays, each with the index at which to start, and tables (int64) of places::
+    Up to ROWS rows, ``count``, and two vectors wide, they stay in registers for the whole sum.
 
-        A[i, k] = a[a_at + row[row_at + i] + col[col_at + k]]                      i < count
-        B[k, j] = b[left + line[line_at + k] + j]       and from ``right`` the second vector
-
-    so that matrices with any strides will do, packed ones, and images in which a column of A is a
-    pixel and a row a tap.  Row i of the tile begins at ``y_at + i * stride``, and there, with
-    left_count and right_count elements, at y_left and y_right.
-
-    bias, bias_at: the start is bias[bias_at + i]; with bias_at < 0 it is what y holds.
-    last: whether ``slope`` follows: ``v if v > 0 else slope * v + 0``, as in ``leaky``.
+    Args:
+        left, right, ends, tile: see ``operands``.
     """
-    return _tile(ROWS, (ROWS + 1) // 2, 2, locals())
+    return _tile(ROWS, (ROWS + 1) // 2, 2, first, count, depth, left, right, ends, tile)
 
 
 @intrinsic
-def multiply_tall_tile(typing_context, count, depth, a, a_at, row, row_at, col, col_at,
-                       b, left, right, line, line_at, bias, bias_at, last, slope,
-                       y, y_at, stride, y_left, left_count, y_right, right_count):
+def multiply_tall_tile(typing_context, first, count, depth, left, right, ends, tile):
     """``multiply_tile`` for TALL rows and one vector, the left one."""
-    return _tile(TALL, 0, 1, locals())
+    return _tile(TALL, 0, 1, first, count, depth, left, right, ends, tile)
 
 
-_ARGUMENTS = ("count depth a a_at row row_at col col_at b left right line line_at bias bias_at "
-              "last slope y y_at stride y_left left_count y_right right_count").split()
-
-
-def _tile(rows: int, fewer: int, vectors: int, kinds: dict):
+def _tile(rows: int, fewer: int, vectors: int, *given):
     """The code of a tile; where ``fewer`` rows would do, if not 0, it computes no more."""
-    given = [kinds[name] for name in _ARGUMENTS]
-
     def generate(context, builder, signature, args):
-        n = dict(zip(_ARGUMENTS, args))
-        kinds = dict(zip(_ARGUMENTS, signature.args))
-        for name, at in (("a", "a_at"), ("row", "row_at"), ("col", "col_at"), ("b", None),
-                         ("line", "line_at"), ("y", "y_at")):
-            n[name] = pointer(context, builder, kinds[name], n[name], n[at] if at else integer(0))
-        n["bias"] = pointer(context, builder, kinds["bias"], n["bias"], integer(0))
+        first, count, depth = args[:3]
+        left, right, ends, tile = (_parts(context, builder, kind, value)
+                                   for kind, value in zip(signature.args[3:], args[3:]))
+        from_row = builder.mul(first, tile["stride"])
+        n = {"count": count, "depth": depth, "stride": tile["stride"],
+             "last": ends["last"], "slope": ends["slope"],
+             "is_fresh": builder.icmp_signed(">=", ends["bias_at"], integer(0)),
+             "bias": _at(builder, ends["bias"], ends["bias_at"], first),
+             "a": _at(builder, left["flat"], left["at"]),
+             "row": _at(builder, left["row"], left["first_row"], first),
+             "col": _at(builder, left["col"], left["first_col"]),
+             "b": [_at(builder, right["flat"], right[name]) for name in ("left", "right")],
+             "line": _at(builder, right["line"], right["first_line"]),
+             "y": [_at(builder, tile["flat"], tile["at"], from_row, tile[name])
+                   for name in ("left", "right")],
+             "y_count": [tile[name] for name in ("left_count", "right_count")]}
         if fewer:
-            few = builder.icmp_signed("<=", n["count"], integer(fewer))
+            few = builder.icmp_signed("<=", count, integer(fewer))
             with builder.if_else(few) as (then, otherwise):
                 with then:
                     _rows_of_tile(builder, fewer, vectors, n)
@@ -81,18 +74,30 @@ def _tile(rows: int, fewer: int, vectors: int, kinds: dict):
     return types.void(*given), generate
 
 
+def _parts(context, builder, kind: types.NamedTuple, value) -> dict:
+    """What a NamedTuple holds, by name; of an array, where it begins."""
+    parts = zip(kind.fields, kind.types, cgutils.unpack_tuple(builder, value))
+    return {name: pointer(context, builder, part, held, integer(0))
+            if isinstance(part, types.Array) else held for name, part, held in parts}
+
+
+def _at(builder, start, *shifts):
+    for shift in shifts:
+        start = builder.gep(start, [shift])
+    return start
+
+
 def _rows_of_tile(builder, rows: int, vectors: int, n: dict) -> None:
-    masks = [first_lanes(builder, n[count]) for count in ("left_count", "right_count")[:vectors]]
-    places = [builder.gep(n["y"], [n[name]]) for name in ("y_left", "y_right")[:vectors]]
+    masks = [first_lanes(builder, count) for count in n["y_count"][:vectors]]
+    places = n["y"][:vectors]
     sums = [[cgutils.alloca_once_value(builder, zeros) for _ in range(vectors)]
             for _ in range(rows)]
-    fresh = builder.icmp_signed(">=", n["bias_at"], integer(0))
-    with builder.if_else(fresh) as (then, otherwise):
+    with builder.if_else(n["is_fresh"]) as (then, otherwise):
         with then:
             for i in range(rows):
                 with builder.if_then(builder.icmp_signed("<", integer(i), n["count"])):
-                    start = broadcast(builder, builder.load(builder.gep(
-                        n["bias"], [builder.add(n["bias_at"], integer(i))]), align=4))
+                    start = broadcast(builder, builder.load(
+                        builder.gep(n["bias"], [integer(i)]), align=4))
                     for total in sums[i]:
                         builder.store(start, total)
         with otherwise:
@@ -103,16 +108,16 @@ def _rows_of_tile(builder, rows: int, vectors: int, n: dict) -> None:
                     fetch(builder, builder.gep(place, [row]), write=True)
     a = [builder.gep(n["a"], [builder.load(builder.gep(n["row"], [integer(i)]))])
          for i in range(rows)]
-    b = [builder.gep(n["b"], [n[name]]) for name in ("left", "right")[:vectors]]
     with rolled(builder, n["depth"]) as k:
         shift = builder.load(builder.gep(n["col"], [k]))
         line = builder.load(builder.gep(n["line"], [k]))
-        factors = [builder.load(as_vector(builder, builder.gep(at, [line])), align=4) for at in b]
+        factors = [builder.load(as_vector(builder, builder.gep(at, [line])), align=4)
+                   for at in n["b"][:vectors]]
         for i in range(rows):
             value = broadcast(builder, builder.load(builder.gep(a[i], [shift]), align=4))
             for total, factor in zip(sums[i], factors):
                 builder.store(multiply_add(builder, value, factor, builder.load(total)), total)
-    with builder.if_then(builder.not_(fresh)):
+    with builder.if_then(builder.not_(n["is_fresh"])):
         for i in range(rows):
             with builder.if_then(builder.icmp_signed("<", integer(i), n["count"])):
                 for place, mask, total in zip(places, masks, sums[i]):

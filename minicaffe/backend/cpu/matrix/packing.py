@@ -11,31 +11,37 @@ from ..runtime.bounded_cache import bounded_cache
 from ..runtime.parallel import parallel
 from ..runtime.workspace import Workspace, strided
 from ..vectors.llvm import LANES, ROWS, TALL
+from .operands import Factors
 
 
-class Matrix(NamedTuple):
-    """Where the left matrix of each group lies, as ``multiply`` takes it."""
+class Filters(NamedTuple):
+    """Where the weights of a convolution lie: that of group g, row i, channel c and tap k at
+    ``begin + g * group_stride + i * row_stride + c * channel_stride + k * tap_stride``."""
 
     flat: numpy.ndarray
-    size: int  # of a group
-    row: numpy.ndarray
-    col: numpy.ndarray
+    begin: int
+    group_stride: int
+    row_stride: int
+    channels: int
+    channel_stride: int
+    taps: int
+    tap_stride: int
 
 
 @parallel
-def _pack(part, parts, group, rows, w, begin, group_stride, row_stride, channels, channel_stride,
-          taps, tap_stride, packed):
+def _pack(part, parts, group, rows, w: Filters, packed):
     """ROWS rows side by side: ``packed[tile, k, i]``, where k counts channels and taps of each."""
     tiles = (rows + ROWS - 1) // ROWS
-    size = channels * taps * ROWS + LANES
+    size = w.channels * w.taps * ROWS + LANES
     for tile in range(part, group * tiles, parts):
         first, count = tile % tiles * ROWS, min(ROWS, rows - tile % tiles * ROWS)
-        start = begin + tile // tiles * group_stride + first * row_stride
-        for c in range(channels):
+        start = w.begin + tile // tiles * w.group_stride + first * w.row_stride
+        for c in range(w.channels):
             for i in range(count):
-                source, target = start + i * row_stride + c * channel_stride, tile * size + i
-                for k in range(taps):
-                    packed[target + (c * taps + k) * ROWS] = w[source + k * tap_stride]
+                source = start + i * w.row_stride + c * w.channel_stride
+                target = tile * size + i
+                for k in range(w.taps):
+                    packed[target + (c * w.taps + k) * ROWS] = w.flat[source + k * w.tap_stride]
 
 
 @bounded_cache
@@ -46,13 +52,10 @@ def _packed_rows(rows: int, depth: int) -> numpy.ndarray:
     return row // ROWS * (depth * ROWS + LANES) + row % ROWS
 
 
-def packed(workspace: Workspace, threads: int, w, start: int, group: int, rows: int,
-            *strides: int) -> Matrix:
-    """The weights, from ``start``, with rows side by side; strides: of a group, a row,
-    channels and their stride, taps and their stride."""
-    depth = strides[2] * strides[4]
+def packed(workspace: Workspace, threads: int, group: int, rows: int, w: Filters) -> Factors:
+    """The weights with rows side by side."""
+    depth = w.channels * w.taps
     size = -(-rows // ROWS) * (depth * ROWS + LANES)
     memory = workspace.floats("weights", group * size)
-    _pack(threads if group * rows * depth > 50_000 else 1, group, rows, w.reshape(-1), start,
-          *strides, memory)
-    return Matrix(memory, size, _packed_rows(rows, depth), strided(depth, ROWS))
+    _pack(threads if group * rows * depth > 50_000 else 1, group, rows, w, memory)
+    return Factors(memory, size, _packed_rows(rows, depth), strided(depth, ROWS))

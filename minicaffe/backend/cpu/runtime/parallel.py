@@ -7,6 +7,10 @@ calls a function at an address with a pointer to its arguments.  A share is call
 too: code that LLVM sees in two places it also improves and translates twice.
 
 The arguments can also be kept, and the share called again with them: see ``recording``.
+
+What belongs together is one argument, a NamedTuple, whose class annotates the parameter.  Python
+hands over its parts, and compiled code makes one of them again: numba takes three times as long to
+unpack a NamedTuple.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable
+from typing import NamedTuple, get_type_hints
 
 import numba
 import numpy
@@ -32,14 +37,14 @@ _loop_type = ir.FunctionType(_pointer, [_int, _int, _int])
 
 # For 0 threads it starts nothing, but keeps the arguments at the address ``loop``.
 _START = """
-def {name}(loop, share, threads, {arguments}):
+def {name}(loop, share, threads, {parts}):
     if threads == 0:
         return keep(loop, ({arguments},))
     return start_shares(loop, share, threads, ({arguments},))
 """
 
 _START_STEPS = """
-def {name}(loop, share, threads, steps, {arguments}):
+def {name}(loop, share, threads, steps, {parts}):
     for step in range(steps):
         if not start_shares(loop, share, threads, (step, {arguments},)):
             return 0
@@ -62,9 +67,9 @@ def parallel(function: Callable | None = None, **options):
 
     @functools.wraps(function)
     def run(threads, *arguments):
-        start(threads, *arguments)
+        parts = start(threads, *arguments)
         if journals.current is not None:
-            journals.current.append((start.compiled, threads, arguments))
+            journals.current.append((start.compiled, threads, parts))
 
     return run
 
@@ -102,30 +107,64 @@ def prevent_recording() -> None:
 
 def _starter(text: str, function: Callable, options: dict, step: tuple) -> Callable:
     """A function that calls one of the texts above, compiled, for a share of ``function``, and has
-    it compiled for new types of arguments.
+    it compiled for new types of arguments; it returns the arguments as compiled code takes them.
 
     step: the type of the share's third argument, if that is a step.
     Attributes of what is returned: compiled, the text's function itself.
     """
     share = inner(function, **options)
     name = "start_" + function.__name__
-    parameters = list(inspect.signature(function).parameters)[2 + len(step):]
-    source = text.format(name=name, arguments=", ".join(parameters))
-    start = from_text(source, name, {"start_shares": _start_shares, "keep": _keep,
+    operands = _operands(function, 2 + len(step))
+    source = text.format(name=name, arguments=", ".join(each.made for each in operands),
+                         parts=", ".join(part for each in operands for part in each.parts))
+    kinds = {each.kind.__name__: each.kind for each in operands if each.kind}
+    start = from_text(source, name, {"start_shares": _start_shares, "keep": _keep, **kinds,
                                      "__name__": __name__}, place=function)
     start.__qualname__ = function.__qualname__ + ".start"
     start = compiled(start, **options)
+    apart = _taking_apart(["steps"] * len(step), operands)
 
     def call(threads, *arguments):
+        parts = apart(*arguments)
         loop = loop_address() if threads > 1 else 0
-        if not start(loop, 0, threads, *arguments):
+        if not start(loop, 0, threads, *parts):
             with signals_held():
                 given = [share.typeof_pyval(argument) for argument in arguments[len(step):]]
                 place = address(share, (types.int64, types.int64, *step, *given))
-            start(loop, place, threads, *arguments)
+            start(loop, place, threads, *parts)
+        return parts
 
     call.compiled = start
     return call
+
+
+class _Operand(NamedTuple):
+    """A parameter of a share."""
+
+    name: str
+    kind: type | None  # if that is a NamedTuple
+    parts: list[str]  # parameters of the text: one for each field, or the name itself
+    made: str  # the argument, of these
+
+
+def _operands(function: Callable, first: int) -> list[_Operand]:
+    """The parameters from ``first`` on."""
+    hints, found = get_type_hints(function), []
+    for name in list(inspect.signature(function).parameters)[first:]:
+        fields = getattr(hints.get(name), "_fields", None)
+        if fields:
+            kind, parts = hints[name], [f"{name}_{field}" for field in fields]
+            found.append(_Operand(name, kind, parts, f"{kind.__name__}({', '.join(parts)})"))
+        else:
+            found.append(_Operand(name, None, [name], name))
+    return found
+
+
+def _taking_apart(first: list[str], operands: list[_Operand]) -> Callable:
+    """A function of the arguments that gives their parts."""
+    names = first + [each.name for each in operands]
+    given = first + ["*" * bool(each.kind) + each.name for each in operands]
+    return eval(f"lambda {', '.join(names)}: ({', '.join(given)},)")
 
 
 def _caller(kind: ir.FunctionType):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import numpy
 
@@ -26,6 +27,17 @@ class Workspace:
             skip = -memory.ctypes.data // 4 % _LINE
             buffer = self._buffers[name] = memory[skip:skip + size]
         return buffer
+
+    def shared(self, name: str, threads: int, size: int) -> Scratch:
+        """A buffer of ``size`` floats for each thread."""
+        return Scratch(self.floats(name, threads * size), size)
+
+
+class Scratch(NamedTuple):
+    """A buffer of which each thread has ``size`` floats: thread p those from ``p * size`` on."""
+
+    flat: numpy.ndarray
+    size: int
 
 
 def aligned(size: int) -> int:

@@ -11,18 +11,20 @@ wrong by 3 to 4e-7 of their size (root mean square), where those of ordinary sum
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy
 
 from .....window import Window
 from ...matrix.gemm import multiply
+from ...matrix.operands import Ends, Left, Output, Panels, Right, Sums, Tile
 from ...matrix_copies import copy
 from ...runtime.jit import inner
 from ...runtime.parallel import parallel
 from ...runtime.workspace import Workspace, aligned, strided, zeros
 from ...vectors.blocks import clear_floats, fetch, transpose_block
 from ...vectors.llvm import COLUMNS, LANES, TALL
-from .tiles import apart, collect, place_of, spread, tiles_of
+from .tiles import Patches, Tiles, apart, collect, place_of, spread, tiles_of
 from .transforms import multiply_narrow, transform_back, transform_filters, transform_patches
 
 EDGE = 3  # of tiles where nothing else is asked for
@@ -31,9 +33,8 @@ _TERMS = {2: 128, 3: 64}  # of a sum, by edge, before it is added to the others:
 
 
 @inner
-def patches(x, g, channel, channels, t, first, end, planes, at, v, v_at, step, v_size):
-    """``v[t, tile, c]``: transforms of all patches of some rows of tiles; a tile's lie ``step``
-    floats apart."""
+def patches(x, g, channel, channels, t, first, end, planes, at, v, v_at):
+    """``v[t, tile, c]``: transforms of all patches of some rows of tiles."""
     p = t.source
     for c in range(0, channels, LANES):
         start = g * t.channels + channel + c
@@ -44,9 +45,9 @@ def patches(x, g, channel, channels, t, first, end, planes, at, v, v_at, step, v
             source = at + place_of(p, t, first, row)
             for _ in range(t.across):
                 transform_patches(t, planes, source, p.line, LANES,
-                                  v, target, (t.edge + 2) * v_size, v_size)
+                                  v.flat, target, (t.edge + 2) * v.size, v.size)
                 source += t.edge * LANES
-                target += step
+                target += v.step
 
 
 # ----------------------------------------------------------------------------------- the rule
@@ -77,79 +78,96 @@ def suits(x_shape: tuple[int, ...], w_shape: tuple[int, ...], window: Window, gr
 
 # ----------------------------------------------------------------------------------------- forward
 
+class _Filters(NamedTuple):
+    """Where the weights lie: strides of a group, an output and a channel."""
+
+    flat: numpy.ndarray
+    group_stride: int
+    output_stride: int
+    depth_stride: int
+    turn: int  # -1 if the filters are to be turned round, else 1
+
+
 @parallel
-def _filters(part, parts, t, w, group_stride, output_stride, depth_stride, turn, taps, u, u_size):
+def _filters(part, parts, t: Tiles, w: _Filters, taps, u: Panels):
     """``u[g, t, panel, k, j]``: the transformed filters from channel k to output
-    ``panel * COLUMNS + j``; turn: -1 if they are to be turned round, else 1."""
+    ``panel * COLUMNS + j``."""
     panels, points = (t.outputs + COLUMNS - 1) // COLUMNS, (t.edge + 2) ** 2
     at = part * 16 * LANES
-    source = at if turn > 0 else at + 8 * LANES
+    source = at if w.turn > 0 else at + 8 * LANES
     units = t.group * panels * t.channels
     for unit in range(units * part // parts, units * (part + 1) // parts):
         g, panel, k = unit // t.channels // panels, unit // t.channels % panels, unit % t.channels
-        target = g * points * u_size + (panel * t.channels + k) * COLUMNS
-        start = g * group_stride + panel * COLUMNS * output_stride + k * depth_stride
+        target = g * points * u.size + (panel * t.channels + k) * COLUMNS
+        start = g * w.group_stride + panel * COLUMNS * w.output_stride + k * w.depth_stride
         for j in range(0, min(COLUMNS, t.outputs - panel * COLUMNS), LANES):
             for tap in range(0, 9, LANES):
-                transpose_block(w, start + j * output_stride + tap, output_stride,
+                transpose_block(w.flat, start + j * w.output_stride + tap, w.output_stride,
                                 min(LANES, t.outputs - panel * COLUMNS - j), min(LANES, 9 - tap),
                                 taps, at + tap * LANES, LANES)
-            transform_filters(t, taps, source, 3 * turn * LANES, turn * LANES,
-                              u, target + j, (t.edge + 2) * u_size, u_size)
+            transform_filters(t, taps, source, 3 * w.turn * LANES, w.turn * LANES,
+                              u.flat, target + j, (t.edge + 2) * u.size, u.size)
+
+
+class _Cut(NamedTuple):
+    """How the work is cut."""
+
+    splits: int  # pieces of the outputs that threads share out
+    width: int  # panels of outputs at a time
+    deep: int  # channels whose products are added up at a time: keeps digits
 
 
 @parallel
-def _forward(part, parts, t, width, splits, deep, x, u, u_size, bias, slope, y, step, row, col,
-             line, zero, planes, results, v, v_size, m, m_size):
-    """One thread's share: some blocks of tiles, and of their outputs; ``width`` panels of outputs
-    at a time."""
+def _forward(part, parts, t: Tiles, cut: _Cut, x, u: Panels, v: Patches, m: Sums, y: Output,
+             planes, results):
+    """One thread's share: some blocks of tiles, and of their outputs."""
     points, panels = (t.edge + 2) ** 2, (t.outputs + COLUMNS - 1) // COLUMNS
     blocks = (t.images * t.rows + t.step - 1) // t.step
     at, results_at = part * t.held * t.source.size, part * t.held * t.target.size
-    v_at, m_at = part * points * v_size, part * points * m_size
+    v_at, m_at = part * points * v.size, part * points * m.size
     clear_floats(planes, at, t.held * t.source.size)
-    units, held = t.group * blocks * splits, -1
+    units, held = t.group * blocks * cut.splits, -1
     for unit in range(units * part // parts, units * (part + 1) // parts):
-        g, block, piece = unit // (blocks * splits), unit // splits % blocks, unit % splits
+        g, block = unit // (blocks * cut.splits), unit // cut.splits % blocks
+        piece = unit % cut.splits
         first, end = block * t.step, min((block + 1) * t.step, t.images * t.rows)
-        if unit // splits != held:
-            held = unit // splits
-            patches(x, g, 0, t.channels, t, first, end, planes, at, v, v_at, step, v_size)
-        stop = panels * (piece + 1) // splits
-        for panel in range(panels * piece // splits, stop, width):
-            last = min(panel + width, stop)
-            _multiply(t, g, first, end, panel, last, deep, v, v_at, v_size, row, col, u, u_size,
-                      line, zero, m, m_at, m_size)
-            _back(t, g, first, end, panel, last, m, m_at, m_size, bias, slope,
-                  results, results_at, y)
+        if unit // cut.splits != held:
+            held = unit // cut.splits
+            patches(x, g, 0, t.channels, t, first, end, planes, at, v, v_at)
+        stop = panels * (piece + 1) // cut.splits
+        for panel in range(panels * piece // cut.splits, stop, cut.width):
+            last = min(panel + cut.width, stop)
+            _multiply(t, g, (end - first) * t.across, panel, last, cut.deep, u, v, v_at, m, m_at)
+            _back(t, g, first, end, panel, last, m, m_at, results, results_at, y)
 
 
 @inner
-def _multiply(t, g, first, end, panel, last, deep, v, v_at, v_size, row, col, u, u_size, line, zero,
-              m, m_at, m_size):
+def _multiply(t, g, tiles, panel, last, deep, u, v, v_at, m, m_at):
     """``m[t, tile, j] = sum over k of v[t, tile, k] * u[g, t, k, j]`` for some panels of outputs;
     ``deep`` channels are added up at a time, which keeps more digits."""
-    tiles, width = (end - first) * t.across, (last - panel) * COLUMNS
-    points = (t.edge + 2) ** 2
+    points, width = (t.edge + 2) ** 2, (last - panel) * COLUMNS
     for element in range(points):
+        a_at = v_at + element * v.size
         for p in range(panel, last):
-            u_at = (g * points + element) * u_size + p * t.channels * COLUMNS
-            target = m_at + element * m_size + (p - panel) * COLUMNS
+            u_at = (g * points + element) * u.size + p * t.channels * COLUMNS
+            target = m_at + element * m.size + (p - panel) * COLUMNS
             right = max(0, min(COLUMNS, t.outputs - p * COLUMNS) - LANES)
             if right == 0 and t.channels == LANES:
-                multiply_narrow(tiles, v, v_at + element * v_size, row[1], u, u_at, COLUMNS,
-                                m, target, width)
+                multiply_narrow(tiles, v.flat, a_at, v.step, u.flat, u_at, COLUMNS,
+                                m.flat, target, width)
                 continue
             for k in range(0, t.channels, deep):
                 place = u_at + k * COLUMNS
-                fetch(u, place + deep * COLUMNS, deep * COLUMNS)
-                multiply(tiles, min(deep, t.channels - k), v, v_at + element * v_size, row, 0,
-                         col, k, u, place, place + LANES, line, 0, zero, 0 if k == 0 else -1, False,
-                         numpy.float32(1), m, target, width, 0, LANES, LANES, right)
+                fetch(u.flat, place + deep * COLUMNS, deep * COLUMNS)
+                multiply(tiles, min(deep, t.channels - k),
+                         Left(v.flat, a_at, v.row, 0, v.col, k),
+                         Right(u.flat, place, place + LANES, u.line, 0),
+                         Ends(m.zeros, 0 if k == 0 else -1, False, numpy.float32(1)),
+                         Tile(m.flat, target, width, 0, LANES, LANES, right))
 
 
 @inner
-def _back(t, g, first, end, panel, last, m, m_at, m_size, bias, slope, planes, at, y):
+def _back(t, g, first, end, panel, last, m, m_at, planes, at, y):
     """Transform the products back, add the bias and apply a ReLU, for some panels of outputs."""
     p, width = t.target, (last - panel) * COLUMNS
     for j in range(panel * COLUMNS, min(last * COLUMNS, t.outputs), LANES):
@@ -157,12 +175,12 @@ def _back(t, g, first, end, panel, last, m, m_at, m_size, bias, slope, planes, a
         for row in range(first, end):
             target = at + place_of(p, t, first, row)
             for _ in range(t.across):
-                transform_back(t, m, source, (t.edge + 2) * m_size, m_size,
-                               planes, target, p.line, LANES, bias, o, slope)
+                transform_back(t, m.flat, source, (t.edge + 2) * m.size, m.size,
+                               planes, target, p.line, LANES, y.bias, o, y.slope)
                 source += width
                 target += t.edge * LANES
-        collect(planes, at, p, t, first, end, y, o * p.height * p.width,
-                 min(LANES, t.outputs - j), t.group * t.outputs)
+        collect(planes, at, p, t, first, end, y.flat, o * p.height * p.width,
+                min(LANES, t.outputs - j), t.group * t.outputs)
 
 
 def forward(workspace: Workspace, threads: int, x, w, b, y, window: Window, group: int,
@@ -190,24 +208,23 @@ def _convolve(workspace: Workspace, threads: int, edge: int, x, w, strides: tupl
     points, step = (edge + 2)**2, aligned(x.shape[1] // group) + LANES
     t = tiles_of(edge, x.shape, y.shape, window, group, points * step, threads)
     panels, tiles = -(-t.outputs // COLUMNS), t.step * t.across
-    u_size = apart(panels * t.channels * COLUMNS)
-    u = workspace.floats("filters", group * points * u_size)
-    _filters(threads, t, w.reshape(-1), w.size // group, *strides,
-             workspace.floats("block", threads * 16 * LANES), u, u_size)
     blocks = group * -(-t.images * t.rows // t.step)
-    splits = min(panels, -(-threads // blocks))
-    width = max(1, min(panels, _PRODUCTS // (points * tiles * COLUMNS)))
-    deep = _TERMS[edge]
-    v_size, m_size = apart(tiles * step), apart(tiles * width * COLUMNS)
+    cut = _Cut(min(panels, -(-threads // blocks)),
+               max(1, min(panels, _PRODUCTS // (points * tiles * COLUMNS))), _TERMS[edge])
+    u_size = apart(panels * t.channels * COLUMNS)
+    u = Panels(workspace.floats("filters", group * points * u_size), u_size,
+               strided(cut.deep, COLUMNS))
+    _filters(threads, t, _Filters(w.reshape(-1), w.size // group, *strides),
+             workspace.floats("block", threads * 16 * LANES), u)
+    v_size, m_size = apart(tiles * step), apart(tiles * cut.width * COLUMNS)
     bias = zeros(y.shape[1] + LANES)
     if b is not None:  # whole vectors are read of it
         bias = workspace.floats("bias", y.shape[1] + LANES)
         copy(1, b.reshape(1, -1), bias[:y.shape[1]].reshape(1, -1))
-    _forward(threads, t, width, splits, deep, x.reshape(-1), u, u_size, bias,
-             numpy.float32(1 if slope is None else slope), y.reshape(-1), step,
-             strided(tiles, step, TALL), strided(t.channels, 1), strided(deep, COLUMNS),
-             zeros(tiles),
+    _forward(threads, t, cut, x.reshape(-1), u,
+             Patches(workspace.floats("panel", threads * points * v_size), v_size, step,
+                     strided(tiles, step, TALL), strided(t.channels, 1)),
+             Sums(workspace.floats("products", threads * points * m_size), m_size, zeros(tiles)),
+             Output(y.reshape(-1), bias, numpy.float32(1 if slope is None else slope)),
              workspace.floats("padded", threads * t.held * t.source.size),
-             workspace.floats("result", threads * t.held * t.target.size),
-             workspace.floats("panel", threads * points * v_size), v_size,
-             workspace.floats("products", threads * points * m_size), m_size)
+             workspace.floats("result", threads * t.held * t.target.size))

@@ -11,6 +11,7 @@ import numpy
 
 from .....window import Window
 from ...matrix.gemm import add_some, multiply
+from ...matrix.operands import Ends, Left, Panels, Right, Sums, Tile
 from ...runtime.jit import inner
 from ...runtime.parallel import parallel
 from ...runtime.workspace import Workspace, aligned, strided, zeros
@@ -18,14 +19,14 @@ from ...sum_parts import parts_of_tiles
 from ...vectors.blocks import add_lines, add_vector, clear_floats, transpose_block
 from ...vectors.llvm import COLUMNS, LANES, TALL
 from .forward import patches
-from .tiles import BLOCK, apart, place_of, spread, tiles_of
+from .tiles import BLOCK, Patches, Tiles, apart, place_of, spread, tiles_of
 from .transforms import transform_gradients, transform_sums
 
 _DEEP = 128  # channels whose weights' gradients are computed at a time
 
 
 @inner
-def _gradients(dy, g, t, first, end, planes, at, r, r_at, r_size, biases, bias_at):
+def _gradients(dy, g, t, first, end, planes, at, r, r_at, biases, bias_at):
     """``r[t, panel, tile, j]``: transforms of the tiles of dy; and, unless bias_at < 0,
     ``biases += dy``, summed over the tiles."""
     p, tiles = t.target, (end - first) * t.across
@@ -39,21 +40,21 @@ def _gradients(dy, g, t, first, end, planes, at, r, r_at, r_size, biases, bias_a
                 add_lines(planes, source, t.edge**2 * t.across, biases, bias_at + o)
             for _ in range(t.across):
                 transform_gradients(t, planes, source, p.line, LANES,
-                                    r, target, (t.edge + 2) * r_size, r_size)
+                                    r.flat, target, (t.edge + 2) * r.size, r.size)
                 source += t.edge * LANES
                 target += COLUMNS
 
 
 @parallel
-def _weight(part, parts, t, pieces, deep, x, dy, step, row, col, line, zero, planes, v, v_size,
-            r, r_size, sums, sums_size, biases):
+def _weight(part, parts, t: Tiles, pieces, deep, x, dy, v: Patches, r: Panels, sums: Sums, biases,
+            planes):
     """One thread's share: for some pieces of the batch, the products of ``deep`` channels' patches
     with all of dy."""
     points, panels = (t.edge + 2) ** 2, (t.outputs + COLUMNS - 1) // COLUMNS
     splits = (t.channels + deep - 1) // deep
     blocks = (t.images * t.rows + t.step - 1) // t.step
-    at, v_at, r_at = (part * t.held * (t.source.size + t.target.size), part * points * v_size,
-                      part * points * r_size)
+    at, v_at, r_at = (part * t.held * (t.source.size + t.target.size), part * points * v.size,
+                      part * points * r.size)
     middle = at + t.held * t.source.size
     clear_floats(planes, at, t.held * (t.source.size + t.target.size))
     units = pieces * t.group * splits
@@ -66,40 +67,41 @@ def _weight(part, parts, t, pieces, deep, x, dy, step, row, col, line, zero, pla
         for block in range(blocks * piece // pieces, blocks * (piece + 1) // pieces):
             first, end = block * t.step, min((block + 1) * t.step, t.images * t.rows)
             tiles = (end - first) * t.across
-            patches(x, g, c, count, t, first, end, planes, at, v, v_at, step, v_size)
-            _gradients(dy, g, t, first, end, planes, middle, r, r_at, r_size, biases, bias_at)
+            patches(x, g, c, count, t, first, end, planes, at, v, v_at)
+            _gradients(dy, g, t, first, end, planes, middle, r, r_at, biases, bias_at)
+            ends = Ends(sums.zeros, start, False, numpy.float32(1))
             for element in range(points):
+                left = Left(v.flat, v_at + element * v.size, v.row, 0, v.col, 0)
                 for panel in range(panels):
                     right = max(0, min(COLUMNS, t.outputs - panel * COLUMNS) - LANES)
-                    place = r_at + element * r_size + panel * tiles * COLUMNS
-                    total = (unit * points + element) * sums_size + panel * count * COLUMNS
-                    multiply(count, tiles, v, v_at + element * v_size, row, 0, col, 0,
-                             r, place, place + LANES, line, 0, zero, start, False,
-                             numpy.float32(1), sums, total, COLUMNS, 0, LANES, LANES, right)
+                    place = r_at + element * r.size + panel * tiles * COLUMNS
+                    total = (unit * points + element) * sums.size + panel * count * COLUMNS
+                    multiply(count, tiles, left, Right(r.flat, place, place + LANES, r.line, 0),
+                             ends, Tile(sums.flat, total, COLUMNS, 0, LANES, LANES, right))
             start = -1
 
 
 @parallel
-def _add_sums(part, parts, t, pieces, deep, sums, sums_size, biases, lines, dw, db):
+def _add_sums(part, parts, t: Tiles, pieces, deep, sums: Sums, biases, lines, dw, db):
     """One thread's share of adding the pieces of the batch, in order, and to dw and db."""
     points, panels = (t.edge + 2) ** 2, (t.outputs + COLUMNS - 1) // COLUMNS
     splits, down = (t.channels + deep - 1) // deep, (t.channels + LANES - 1) // LANES
-    between, at = t.group * splits * points * sums_size, part * 10 * LANES * LANES
+    between, at = t.group * splits * points * sums.size, part * 10 * LANES * LANES
     for unit in range(part, t.group * panels * down, parts):
         g, panel, c = unit // (panels * down), unit // down % panels, unit % down * LANES
         rows, count = min(LANES, t.channels - c), min(deep, t.channels - c // deep * deep)
-        place = ((g * splits + c // deep) * points * sums_size
+        place = ((g * splits + c // deep) * points * sums.size
                  + (panel * count + c % deep) * COLUMNS)
         for element in range(points):
-            start = place + element * sums_size
+            start = place + element * sums.size
             for piece in range(1, pieces):
                 for i in range(start, start + rows * COLUMNS, LANES):
-                    add_vector(sums, piece * between + i, sums, i, LANES)
+                    add_vector(sums.flat, piece * between + i, sums.flat, i, LANES)
         o = panel * COLUMNS
         for j in range(0, min(COLUMNS, t.outputs - o), LANES):
             for k in range(rows):
-                transform_sums(t, sums, place + k * COLUMNS + j, (t.edge + 2) * sums_size,
-                               sums_size, lines, at + 9 * k * LANES, 3 * LANES, LANES)
+                transform_sums(t, sums.flat, place + k * COLUMNS + j, (t.edge + 2) * sums.size,
+                               sums.size, lines, at + 9 * k * LANES, 3 * LANES, LANES)
             _add_rows(lines, at, 9 * rows, min(LANES, t.outputs - o - j), dw,
                       ((g * t.outputs + o + j) * t.channels + c) * 9, t.channels * 9)
         if len(db) and c == 0:
@@ -132,14 +134,15 @@ def backward_weight(workspace: Workspace, threads: int, x, dy, dw, db, window: W
                pieces)
     pieces, tiles = min(pieces, -(-t.images * t.rows // t.step)), t.step * t.across
     v_size, r_size = apart(tiles * step), apart(panels * tiles * COLUMNS)
-    sums = workspace.floats("sums", pieces * units * points * sums_size)
+    sums = Sums(workspace.floats("sums", pieces * units * points * sums_size), sums_size,
+                zeros(deep))
     biases = workspace.floats("bias", pieces * group * panels * COLUMNS)
-    _weight(threads, t, pieces, deep, x.reshape(-1), dy.reshape(-1), step,
-            strided(deep, 1, TALL), strided(tiles, step), strided(tiles, COLUMNS), zeros(deep),
-            workspace.floats("padded", threads * t.held * (t.source.size + t.target.size)),
-            workspace.floats("panel", threads * points * v_size), v_size,
-            workspace.floats("products", threads * points * r_size), r_size,
-            sums, sums_size, biases)
-    _add_sums(threads, t, pieces, deep, sums, sums_size, biases,
+    _weight(threads, t, pieces, deep, x.reshape(-1), dy.reshape(-1),
+            Patches(workspace.floats("panel", threads * points * v_size), v_size, step,
+                    strided(deep, 1, TALL), strided(tiles, step)),
+            Panels(workspace.floats("products", threads * points * r_size), r_size,
+                   strided(tiles, COLUMNS)), sums, biases,
+            workspace.floats("padded", threads * t.held * (t.source.size + t.target.size)))
+    _add_sums(threads, t, pieces, deep, sums, biases,
               workspace.floats("block", threads * 10 * LANES * LANES), dw.reshape(-1),
               zeros(0) if db is None else db.reshape(-1))

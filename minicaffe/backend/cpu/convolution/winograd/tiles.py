@@ -69,6 +69,17 @@ class Tiles(NamedTuple):
     zeros: tuple[int, ...]
 
 
+class Patches(NamedTuple):
+    """Where the transforms of patches of x go: for each element of a transform ``size`` floats, in
+    which a tile's channels lie side by side, ``step`` from one tile to the next."""
+
+    flat: numpy.ndarray
+    size: int
+    step: int
+    row: numpy.ndarray  # as the left matrix of a product: see ``Factors``
+    col: numpy.ndarray
+
+
 def edge_of(kind) -> int:
     """The edge, from numba's type of Tiles: while code is compiled, for those edges that are used.
     """
