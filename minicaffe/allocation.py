@@ -25,8 +25,8 @@ def zeros(backend, shape: Sequence[int], dtype, where: str):
 
 
 def does_not_fit(where: str, shape: Sequence[int], dtype) -> ShapeError:
-    """The error for an array that memory does not hold."""
-    size = math.prod(shape) * numpy.dtype(dtype).itemsize / 2**30 if sum(
+    """The error for an array that memory does not hold; an axis of 0 counts as 1, as to NumPy."""
+    size = math.prod(axis or 1 for axis in shape) * numpy.dtype(dtype).itemsize / 2**30 if sum(
         axis.bit_length() for axis in shape) < 1000 else math.inf
     return ShapeError(where, "a shape that fits into memory", f"{tuple(shape)}, {size:.4g} GiB")
 

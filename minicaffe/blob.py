@@ -155,9 +155,19 @@ class Blob:
         flat = self._flat(self._memory[part].on_device)
         known = self._views.get(part)
         if known is None or known[0] is not flat:
-            known = flat, flat[:self.count].reshape(self.shape)
+            known = flat, self._shaped(flat)
             self._views[part] = known
         return known[1]
+
+    def _shaped(self, flat):
+        """The beginning of a flat array in the shape of the blob.
+
+        Errors: ShapeError where no array has that shape: one may be too large and empty.
+        """
+        try:
+            return flat[:self.count].reshape(self.shape)
+        except ValueError as error:
+            raise does_not_fit(f"blob '{self.name}'", self.shape, flat.dtype) from error
 
     def _flat(self, memory: Callable):
         """What ``on_device`` or ``on_host`` of a Memory gives.
@@ -267,7 +277,7 @@ class HostView:
 
     def _array(self, part: str) -> numpy.ndarray:
         blob = self._blob
-        return blob._flat(blob.memory(part).on_host)[:blob.count].reshape(blob.shape)
+        return blob._shaped(blob._flat(blob.memory(part).on_host))
 
     @property
     def host(self) -> HostView:

@@ -264,6 +264,17 @@ def test_an_empty_batch_passes(make_net):
     assert_same(net.params["norm"][2].data, before, "weight")
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_normalization_without_channels_passes(make_net):
+    net = make_net("force_backward: true " + X % "2 dim: 0 dim: 3"
+                   + 'layer { name: "norm" type: "BatchNorm" bottom: "x" top: "y" }'
+                   + RELU % ("y", "y", ""), device="cpu")
+    assert group_names(net) == [["norm", "relu"]]
+    net.forward()
+    net.backward(y=numpy.zeros((2, 0, 3)))
+    assert net.plan.groups[0].folded and net.blobs["x"].diff.shape == (2, 0, 3)
+
+
 def test_the_bits_do_not_depend_on_the_number_of_threads(make_net):
     text = normalizing("z", before=POWER, shape="6 dim: 3 dim: 64 dim: 80")
     results, threads = [], get_num_threads()

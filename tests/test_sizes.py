@@ -162,11 +162,21 @@ def test_what_does_not_fit_into_memory_is_named(make_net, device, name):
                  f"{text} }}", device=device).forward()
 
 
-@pytest.mark.parametrize("dims", [(HUGE, HUGE), (2**62, 3), (2**63 - 1,), (2**63 - 1,) * 9])
+@pytest.mark.parametrize("dims", [(HUGE, HUGE), (2**62, 3), (2**63 - 1,), (2**63 - 1,) * 9,
+                                  (0, 2**63 - 1), (2**62, 0, 3)])
 def test_an_input_that_does_not_fit_into_memory_is_named(make_net, device, dims):
     with pytest.raises(ShapeError, match=r"^blob 'x': expected a shape that fits into memory, got"):
         make_net("layer { name: 'x' type: 'Input' top: 'x' input_param { shape { "
                  + " ".join(f"dim: {dim}" for dim in dims) + " } } }", device=device).forward()
+
+
+def test_an_empty_blob_that_no_array_can_be_is_named_with_the_size_of_its_axes(make_net, device):
+    with pytest.raises(ShapeError) as caught:
+        net = make_net("layer { name: 'x' type: 'Input' top: 'x' input_param { shape { dim: 0 "
+                       f"dim: {2**62} }} }} }}", device=device)
+        net.blobs["x"].data[...] = 0
+    assert str(caught.value) == ("blob 'x': expected a shape that fits into memory, got "
+                                 "(0, 4611686018427387904), 1.718e+10 GiB.")
 
 
 @pytest.mark.parametrize("keep", ["all", []])

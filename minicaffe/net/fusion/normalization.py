@@ -188,7 +188,7 @@ class Normalization(Group):
         if norm.uses_blobs:
             return 0, 0
         for mean in sums:
-            mean /= max(1, inputs[0].size // norm.channels)
+            mean /= max(1, inputs[0].size // max(1, norm.channels))
         return sums
 
 
