@@ -61,8 +61,8 @@ def test_what_is_told_may_be_given():
 
 
 def test_types_without_a_class_are_told_by_their_messages():
-    assert L.MyOwn.__doc__ == (
-        "A layer of type MyOwn, for which there is no class.\n\nParameters: none.")
+    assert L.NeverDefined.__doc__ == (
+        "A layer of type NeverDefined, for which there is no class.\n\nParameters: none.")
     assert parameters(L.HingeLoss)["norm"].default == "L1"
 
 

@@ -136,7 +136,7 @@ PRIMITIVES = sorted(name for name, value in vars(Backend).items()
 def backend(request, monkeypatch):
     """Each backend; where it has threads they all work, however little there is to do."""
     if request.param == "cpu":
-        monkeypatch.setattr("minicaffe.backend.cpu.runtime.threads._Work.brief", 0)
+        monkeypatch.setattr("minicaffe.backend.cpu.runtime.threads.work.brief", 0)
     return get_backend(request.param)
 
 

@@ -18,7 +18,7 @@ from .processes import printed
 def all_threads(monkeypatch):
     """All threads work, however little there is to do."""
     get_backend("cpu")
-    monkeypatch.setattr("minicaffe.backend.cpu.runtime.threads._Work.brief", 0)
+    monkeypatch.setattr("minicaffe.backend.cpu.runtime.threads.work.brief", 0)
 
 
 def window(kernel, stride, pad=(0, 0), ceil=True):

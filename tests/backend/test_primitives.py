@@ -21,7 +21,7 @@ def backend(request, monkeypatch):
     """Each backend; where it has threads they all work, however little there is to do."""
     if request.param == "cpu":
         get_backend("cpu")
-        monkeypatch.setattr("minicaffe.backend.cpu.runtime.threads._Work.brief", 0)
+        monkeypatch.setattr("minicaffe.backend.cpu.runtime.threads.work.brief", 0)
     return get_backend(request.param)
 
 

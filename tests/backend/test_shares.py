@@ -54,7 +54,7 @@ def calls(monkeypatch, primitive) -> list[tuple | None]:
     journal = Journal(lock)
     monkeypatch.setattr(cpu, "lock", lock)
     monkeypatch.setattr(threads, "_count", THREADS)
-    monkeypatch.setattr(threads._Work, "brief", 0)
+    monkeypatch.setattr(threads.work, "brief", 0)
     monkeypatch.setattr(parallel.journals, "current", journal)
     primitive(CpuBackend())
     monkeypatch.setattr(parallel.journals, "current", None)

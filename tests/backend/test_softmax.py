@@ -27,7 +27,7 @@ def expected(x):
 def all_threads(monkeypatch):
     """They all work, however little there is to do."""
     get_backend("cpu")
-    monkeypatch.setattr("minicaffe.backend.cpu.runtime.threads._Work.brief", 0)
+    monkeypatch.setattr("minicaffe.backend.cpu.runtime.threads.work.brief", 0)
 
 
 @pytest.mark.parametrize("in_place", [False, True])

@@ -85,14 +85,14 @@ def test_whole_powers_of_whole_numbers_are_exact():
 @pytest.mark.parametrize("function", [*ONE, power])
 def test_a_result_depends_neither_on_its_place_nor_on_the_number_of_threads(
         monkeypatch, function):
-    monkeypatch.setattr("minicaffe.backend.cpu.runtime.threads._Work.brief", 0)
+    monkeypatch.setattr("minicaffe.backend.cpu.runtime.threads.work.brief", 0)
     x = numpy.random.default_rng(1).normal(scale=10, size=10_000).astype(float32)
     more = (1.7,) if function is power else ()
     whole = bits(run(function, x, *more))
     for start in range(70):  # the first elements of a loop may be the last ones of another
         part = run(function, x[start:start + 150].copy(), *more)
         assert (bits(part) == whole[start:start + 150]).all()
-    monkeypatch.setattr("minicaffe.backend.cpu.runtime.threads._Work.brief", inf)
+    monkeypatch.setattr("minicaffe.backend.cpu.runtime.threads.work.brief", inf)
     assert (bits(run(function, x, *more)) == whole).all()
 
 

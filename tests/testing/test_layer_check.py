@@ -139,7 +139,7 @@ def test_a_layer_that_reads_more_in_backward_than_it_says_is_found(monkeypatch):
     assert "without the data that backward_reads leaves out at (0, 0)" in message("")
 
 
-class Halved(minicaffe.Layer):
+class HalvedAboveZero(minicaffe.Layer):
     """``y = x / 2`` for x > 0, else 0; ``param_str`` names a mistake to make."""
 
     bottoms = tops = 1
@@ -172,26 +172,26 @@ class Halved(minicaffe.Layer):
             bottom[0].diff[...] = top[0].diff * (x > 0) * factor
 
 
-def halved(bug=""):
-    param = f'type: "Halved" python_param {{ param_str: "{bug}" }}'
+def halved_above_zero(bug=""):
+    param = f'type: "HalvedAboveZero" python_param {{ param_str: "{bug}" }}'
     check_layer(param, {"x": np.linspace(-2, 2, 6).reshape(2, 3)}, gradient=False,
                 devices=["numpy", "cpu"])
 
 
 def test_what_a_layer_declares_of_itself_is_held_against_what_it_does():
-    halved()
+    halved_above_zero()
     with pytest.raises(AssertionError, match="cpu float32: top 'y' in pass 3, where calls are "
                        "repeated: only_primitives is not true of its forward, at"):
-        halved("more than primitives")
+        halved_above_zero("more than primitives")
     with pytest.raises(AssertionError, match="backward_reads_signs is not true at"):
-        halved("reads values")
+        halved_above_zero("reads values")
     with pytest.raises(AssertionError, match="what is above 0 in its top, and by keeps_signs in"):
-        halved("below 0")
+        halved_above_zero("below 0")
 
 
 def test_a_number_that_a_layer_changes_in_each_pass_is_found():
     """Of numbers that it hands to primitives a recording knows the first."""
-    nets = [OneLayerNet('type: "Halved" python_param { param_str: "counts passes" }',
+    nets = [OneLayerNet('type: "HalvedAboveZero" python_param { param_str: "counts passes" }',
                         {"x": np.ones((2, 3))}, device="cpu") for _ in range(2)]
     with pytest.raises(AssertionError, match="in pass 3, where calls are repeated"):
         check_repeated(*nets)
