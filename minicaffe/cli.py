@@ -84,6 +84,9 @@ def _command_parser(command: str, make, *name, **more) -> argparse.ArgumentParse
 
 def _run(read: Callable, arguments: Sequence[str] | None) -> int:
     """Do what the options say that ``read`` makes of the arguments; returns the exit status."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed, as by ">&-"
+            setattr(sys, name, open(os.devnull, "w"))
     if isinstance(sys.stdout, io.TextIOWrapper):  # whatever a file is called, it can be printed
         sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)

@@ -60,7 +60,8 @@ def test_a_caffe_that_is_there_already_stays(tmp_path):
                tmp_path) == "True\n"
 
 
-@pytest.mark.parametrize("name", ["io", "Classifier", "init_log", "AdamSolver", "NCCL"])
+@pytest.mark.parametrize("name", ["io", "Classifier", "classifier", "net_spec", "pycaffe",
+                                  "init_log", "AdamSolver", "NCCL"])
 def test_what_pycaffe_has_and_minicaffe_lacks_is_told_with_what_does_the_same(name):
     with pytest.raises(AttributeError, match=f"module 'minicaffe' has no attribute '{name}': "
                        "pycaffe's, which this version lacks. Hint: "):

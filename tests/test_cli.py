@@ -96,6 +96,15 @@ def test_a_reader_who_leaves_is_no_error(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_stream_that_is_closed_hears_nothing(tmp_path):
+    """As by ``2>&-``: Python has None for it then."""
+    said = subprocess.run(
+        [sys.executable, "-c", "import os, sys; os.close(2); os.execv(sys.executable, "
+         "[sys.executable, '-m', 'minicaffe', 'train', '--iterations', '1', '--device', 'numpy'])"],
+        stdout=subprocess.PIPE, cwd=tmp_path, text=True)
+    assert said.returncode == 0 and said.stdout.splitlines()[-1].startswith("test accuracy = ")
+
+
 def test_ctrl_c_while_a_command_is_imported_ends_it_quietly(monkeypatch, capsys):
     def interrupted(*names):
         raise KeyboardInterrupt

@@ -56,4 +56,4 @@ def _imported(name: str, where: str):
             raise NetError(where, "a module on Python's path", f"'{name}'",
                            "start in its folder or add that to PYTHONPATH.") from None
         raise NetError(where, f"a module '{name}' that can be imported",
-                       f"{type(error).__name__}: {error}") from error
+                       f"{type(error).__name__}: {error}".removesuffix(".")) from error

@@ -100,7 +100,7 @@ def import_h5py():
         import h5py
     except ImportError as error:
         raise MissingPackageError(
-            "HDF5 files", "h5py is not installed", hint="pip install minicaffe[hdf5]"
+            "HDF5 files", "h5py is not installed", hint="pip install 'minicaffe[hdf5]'"
         ) from error
     return h5py
 

@@ -11,12 +11,14 @@ from .schema import CAFFE_TYPES, MESSAGES, V1_TYPES
 from .upgrade_v0 import V0_TYPES
 
 _V1_NUMBERS = MESSAGES["V1LayerParameter"].DESCRIPTOR.enum_types_by_name["LayerType"].values_by_name
+_V1_WITHOUT_BARS = {name.replace("_", ""): value for name, value in _V1_NUMBERS.items()}
 _SHORT = 5  # so few letters with another one among them are another name: ELU, CELU, SELU
 
 
 def todays_type(name: str) -> str:
-    """What an old format's type is called today: ``SOFTMAX_LOSS`` and ``softmax_loss``; or ""."""
-    number = _V1_NUMBERS.get(name.upper())
+    """What an old format's type is called today: ``SOFTMAX_LOSS``, ``softmax_loss`` and
+    ``SoftmaxLoss``; or ""."""
+    number = _V1_NUMBERS.get(name.upper()) or _V1_WITHOUT_BARS.get(name.upper())
     return V1_TYPES[number.number] if number else V0_TYPES.get(name.lower(), "")
 
 
@@ -48,4 +50,5 @@ def meant_type(name: str, known: Collection[str] = ()) -> str:
 
 
 def _begins(name: str, meant: str) -> bool:
-    return len(name) > 3 and meant.lower().startswith(name.lower())
+    """Whether it is short for one of Caffe's types; those of forks are not so well known."""
+    return len(name) > 3 and meant in CAFFE_TYPES and meant.lower().startswith(name.lower())

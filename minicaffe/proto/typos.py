@@ -9,9 +9,16 @@ from google.protobuf.descriptor import Descriptor
 
 from ..errors import meant_by
 from .layer_params import fields_of, param_messages
+from .schema import MESSAGES
 
+NetParameter, SolverParameter = MESSAGES["NetParameter"], MESSAGES["SolverParameter"]
 _PARAM = "_param"
 _LAYERS = ("LayerParameter", "V1LayerParameter")
+# The other kind of prototxt, and who reads it.
+_OTHER_FILE = {
+    "NetParameter": (SolverParameter, "a solver has it: --solver, in Python get_solver, reads it."),
+    "SolverParameter": (NetParameter, "a net has it: --model, in Python Net, reads it."),
+}
 # What old nets ("layers") write directly in a layer has its place in "param" today.
 _MOVED = {
     "blobs_lr": "param",
@@ -67,6 +74,10 @@ def hint_for_field(name: str, kind: Descriptor, layer_type: str = "") -> str:
         layer_type: if that is a layer, its type, whose own parameters count; "" for all types'.
     """
     homes = _places(name, kind, layer_type) if kind.name in _LAYERS else []
+    if kind.name in _OTHER_FILE:
+        other, hint = _OTHER_FILE[kind.name]
+        if name in other.DESCRIPTOR.fields_by_name:
+            return hint
     if homes:
         return f"it belongs in {' or '.join(f'{home} {{ }}' for home in homes)}"
     meant = _misspelt(name, kind, layer_type)

@@ -58,8 +58,9 @@ def states(prefix: str) -> dict[int, str]:
     """The solver states ``<prefix>_iter_<n>.solverstate``, of either format, by their n."""
     folder, stem = os.path.split(prefix)
     pattern = re.compile(re.escape(stem) + r"_iter_(\d+)\.solverstate(\.h5)?")
-    matches = map(pattern.fullmatch, os.listdir(folder or "."))
-    return {int(match[1]): os.path.join(folder, match[0]) for match in matches if match}
+    matches = filter(None, map(pattern.fullmatch, os.listdir(folder or ".")))
+    there = {int(match[1]): os.path.join(folder, match[0]) for match in matches}
+    return {iteration: path for iteration, path in there.items() if not os.path.isdir(path)}
 
 
 def newest_whole(prefix: str) -> str | None:

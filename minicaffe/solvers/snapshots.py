@@ -150,7 +150,7 @@ def _set_weights(solver, snapshot: Snapshot, path: str) -> None:
         _log.warning("%s: its weights '%s' are not there; those loaded before stay%s", path, file,
                      ", and are others" * others)
     else:
+        places = " or ".join(dict.fromkeys([f"'{beside(path, file)}'", f"'{file}'"]))
         with naming_a_whole_one(path):
-            raise WeightsError(path, f"its weights at '{beside(path, file)}' or '{file}'",
-                               "neither file", "put them there, or load them first with "
-                               "net.copy_from.")
+            raise WeightsError(path, f"its weights at {places}", "no such file",
+                               "put them there, or load them first with net.copy_from.")

@@ -149,6 +149,7 @@ def test_a_solver_of_ssd_is_read(tmp_path, field):
     ("INNER_PRODUCT", "InnerProduct"), ("SOFTMAX_LOSS", "SoftmaxWithLoss"),
     ("softmax_loss", "SoftmaxWithLoss"), ("innerproduct", "InnerProduct"), ("conv", "Convolution"),
     ("Convolutoin", "Convolution"), ("Pool", "Pooling"), ("RLeU", "ReLU"), ("Elu", "ELU"),
+    ("SoftmaxLoss", "SoftmaxWithLoss"),
     ("EUCLIDEAN_LOSS", "EuclideanLoss"), ("Batchnorm", "BatchNorm"), ("ROIpooling", "ROIPooling"),
     ("relu6", "ReLU6"), ("HDF5_DATA", "HDF5Data"), ("Droput", "Dropout")])
 def test_a_type_spelt_otherwise_is_told_as_it_is_called(given, meant):
@@ -159,7 +160,7 @@ def test_a_type_spelt_otherwise_is_told_as_it_is_called(given, meant):
 
 
 @pytest.mark.parametrize("given", ["GELU", "CELU", "LReLU", "ReLU9", "Pooling3D", "Convolution3D",
-                                   "Softmax2", "BatchNorm2", "MyLayer"])
+                                   "Softmax2", "BatchNorm2", "MyLayer", "Dense"])
 def test_another_function_is_no_misspelt_one(given):
     with pytest.raises(NetError, match="Hint: known types: AbsVal, "):
         caffe.Net(NetParameter(layer=[LayerParameter(name="x", type=given)]), caffe.TEST)

@@ -219,5 +219,5 @@ def test_without_h5py_the_error_says_what_to_install(tmp_path, monkeypatch):
     with pytest.raises(MinicaffeError) as caught:
         read_weights_hdf5(tmp_path / "w.h5")
     assert str(caught.value) == (
-        "HDF5 files: h5py is not installed. Hint: pip install minicaffe[hdf5]"
+        "HDF5 files: h5py is not installed. Hint: pip install 'minicaffe[hdf5]'"
     )

@@ -200,6 +200,17 @@ def test_a_typo_is_an_error_with_the_field_that_was_meant(message, typo, meant):
     )
 
 
+@pytest.mark.parametrize("message, field, hint", [
+    ("SolverParameter", "layer", "a net has it: --model, in Python Net, reads it."),
+    ("SolverParameter", "input_dim", "a net has it: --model, in Python Net, reads it."),
+    ("NetParameter", "base_lr", "a solver has it: --solver, in Python get_solver, reads it."),
+    ("NetParameter", "net", "a solver has it: --solver, in Python get_solver, reads it."),
+])
+def test_a_net_in_the_place_of_a_solver_is_told_and_a_solver_in_that_of_a_net(message, field, hint):
+    assert error_of(f"{field}: 1", MESSAGES[message]) == (
+        f"n.prototxt:1:1: {message} has no field '{field}'. Hint: {hint}")
+
+
 @pytest.mark.parametrize(
     "layer, name, home",
     [

@@ -15,6 +15,7 @@ from minicaffe.proto.atomic_files import atomic_write
 from minicaffe.proto.text import parse_text
 from minicaffe.solvers import Solver
 from minicaffe.solvers.check_sums import state_sum, weights_sum
+from minicaffe.solvers.snapshot_files import states
 
 from .common import equal_bits, weights
 
@@ -159,9 +160,17 @@ def test_the_newest_whole_one_has_its_own_weights_and_may_be_of_the_other_format
 def test_missing_weights_tell_of_a_whole_snapshot_too(tmp_path):
     _, state = trained(tmp_path)
     weights_of(state).unlink()
-    with pytest.raises(WeightsError, match="neither file. Hint: put them there, .* the newest "
-                                           "whole snapshot is .*s_iter_20.solverstate"):
+    with pytest.raises(WeightsError, match="expected its weights at '[^ ]*s_iter_30.caffemodel', "
+                       "got no such file. Hint: put them there, .* the newest whole snapshot is "
+                       ".*s_iter_20.solverstate"):
         made(tmp_path).restore(state)
+
+
+def test_a_folder_is_no_snapshot(tmp_path):
+    _, state = trained(tmp_path)
+    os.unlink(state)
+    os.mkdir(state)
+    assert list(states(str(tmp_path / "s"))) == [10, 20]
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -195,7 +195,7 @@ def test_missing_weights_are_an_error_unless_some_were_loaded(tmp_path, caplog):
     model.rename(tmp_path / "elsewhere.caffemodel")
     second = digits_solver(tmp_path)
     with pytest.raises(WeightsError, match="snap_iter_2.solverstate: expected its weights at .*, "
-                                           "got neither file. Hint: put them there, or load them"):
+                                           "got no such file. Hint: put them there, or load them"):
         second.restore(state)
     assert second.iter == 0
     second.net.copy_from(tmp_path / "elsewhere.caffemodel")
