@@ -16,7 +16,7 @@ from minicaffe.elementwise import exp, maximum
 from minicaffe.window import Window
 
 FLOAT = numpy.float32
-PLACES = 30  # ways in which the arrays of an example are laid out
+PLACES = 12  # ways in which the arrays of an example are laid out
 NO_NUMBERS = {"zeros", "conv_algorithms", "record"}  # they write to no array of the caller's
 
 

@@ -58,7 +58,7 @@ def test_every_layer_type_is_among_the_nets(kind):
 
 
 def test_readers_and_nets(tmp_path):
-    done = fuzz("--inputs", 3000, "--nets", 60, "--seed", 1, "--out", tmp_path)
+    done = fuzz("--inputs", 1500, "--nets", 30, "--seed", 1, "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
