@@ -94,7 +94,8 @@ def test_winograd_is_the_sum_of_the_definition(name):
     shape, outputs, pad, group, output = WINOGRAD[name]
     check_layer(text(outputs, [3, 3], [1, 1], pad, [1, 1], group, "engine: WINOGRAD"),
                 {"x": numbers(*shape)},
-                lambda x, w, b: convolve(x, w, b, output, [1, 1], pad, [1, 1], group))
+                lambda x, w, b: convolve(x, w, b, output, [1, 1], pad, [1, 1], group),
+                gradient=name != "many channels")  # 13,000 weights: the others suffice for these
 
 
 @pytest.mark.parametrize("engine", ["DEFAULT", "CAFFE", "CUDNN"])
