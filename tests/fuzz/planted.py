@@ -58,7 +58,7 @@ def raises(path: Path) -> None:
 
 def talks(path: Path) -> None:
     """An error that repeats the file."""
-    raise FileFormatError(str(path), "something shorter", "long " * 1000)
+    raise FileFormatError(str(path), "long " * 1000, "more", "and " * 1000)
 
 
 def crashes(path: Path) -> None:
