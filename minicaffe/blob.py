@@ -10,8 +10,7 @@ import numpy
 
 from .allocation import does_not_fit
 from .errors import KeepError, ShapeError
-
-MOST_AXES = 32  # as in Caffe
+from .proto.blobs import MOST_AXES
 
 
 class Moves:

@@ -39,15 +39,12 @@ _INSTEAD = {
 def install_as_caffe() -> None:
     """Let ``import caffe`` mean minicaffe in this process from now on.
 
-    ``caffe.proto.caffe_pb2`` and all else below it are the same modules and classes as minicaffe's.
+    ``caffe.proto.caffe_pb2`` and all else below it are the same modules and classes as minicaffe's:
+    see ``_SameModules``.
 
     It is called before a layer of type Python is imported, whose module says ``import caffe``.
     """
-    package = sys.modules[_PACKAGE]
-    sys.modules["caffe"] = package
-    for name, module in list(sys.modules.items()):
-        if name.startswith(f"{_PACKAGE}."):
-            sys.modules[f"caffe{name[len(_PACKAGE):]}"] = module
+    sys.modules["caffe"] = sys.modules[_PACKAGE]
 
 
 def missing(owner: str, name: str) -> AttributeError:

@@ -101,7 +101,7 @@ class MemorySharing:
 
     def _need_kept(self, part: str, layers: Iterable[tuple[Sequence[str], Sequence[str]]],
                    first: int | None) -> None:
-        """Errors: KeepError for a hidden blob that is read before it is written.
+        """Errors: KeepError for a blob that was not kept and that is read before it is written.
 
         layers: what each reads and what it writes, in the order in which they run.
         """
@@ -135,16 +135,16 @@ def share_memory(graph: Graph, plan: Plan, kept: frozenset[str]) -> dict[str, fr
         _log.debug("%s: %d arrays share %.1f MiB instead of %.1f", graph.name, len(movable),
                    total * graph.dtype.itemsize / 2**20,
                    sum(life.size for life in movable.values()) * graph.dtype.itemsize / 2**20)
-    hidden: dict[str, frozenset[str]] = {}
+    unreadable: dict[str, frozenset[str]] = {}
     for blob in itertools.chain.from_iterable(graph.tops):
         parts = {part for part in ("data", "diff") if blob.memory(part) in movable}
         if parts:
-            hidden[blob.name] = hidden.get(blob.name, frozenset()) | parts
-    return hidden
+            unreadable[blob.name] = unreadable.get(blob.name, frozenset()) | parts
+    return unreadable
 
 
-def movable_lifetimes(graph: Graph, kept: Iterable[str], lives: dict[Memory, Lifetime]
-            ) -> dict[Memory, Lifetime]:
+def movable_lifetimes(graph: Graph, kept: Iterable[str],
+                      lives: dict[Memory, Lifetime]) -> dict[Memory, Lifetime]:
     """The lives of those arrays that may share memory: not of blobs named in ``kept``, nor of
     numbers that the passes themselves do not write.
 

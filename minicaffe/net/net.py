@@ -84,8 +84,8 @@ class Net(WeightFiles):
         self.param = describe(
             network_file, NetState(phase=phase, level=level, stage=stages or []),
             self.allow_python if allow_python is None else allow_python)
-        self.name = self.param.name or "net"
         self.graph = build(self.param, phase, self.backend, self.dtype, self.seed)
+        self.name = self.graph.name
         self.layers, self.device_blobs = self.graph.layers, self.graph.blobs
         self.inputs, self.outputs = self.graph.inputs, self.graph.outputs
         self.learnable, self.loss_weights = self.graph.learnable, self.graph.loss_weights
@@ -201,7 +201,7 @@ class Net(WeightFiles):
                 layer.prepare(self.tick)
             self.tick += 1
         before, after = self._hooks["before_forward"], self._hooks["after_forward"]
-        # a hook of backward needs each layer as well, and layers alone can only go back so
+        # a hook of backward has each layer run by itself on the way forward as well
         for part in self.plan.forward(first, last, fused=not any(self._hooks.values())):
             for hook in before:
                 hook(part.index)

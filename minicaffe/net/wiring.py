@@ -131,16 +131,20 @@ def _tops(graph: Graph, layer: Layer, contents: _Contents) -> list[Blob]:
     """
     tops = []
     for name in layer.param.top:
-        before = graph.blobs.get(name)
-        reader = contents.needed_by(before.memory("data"), layer) if before else None
-        if reader is not None and _needs_one_blob(layer):
-            _log.warning("%s needs '%s' for its gradient, which will be wrong, as %s writes over "
-                         "it; give the latter a top of its own", reader.where, name, layer.where)
-        if before is None or reader is not None and not _needs_one_blob(layer):
-            graph.blobs[name] = Blob(graph.backend, graph.dtype, (), name, graph.moves)
-            if before is not None:
-                graph.blobs[name].share(before, "diff")
-        tops.append(graph.blobs[name])
+        blob = graph.blobs.get(name)
+        if blob is None:
+            blob = Blob(graph.backend, graph.dtype, (), name, graph.moves)
+        elif reader := contents.needed_by(blob.memory("data"), layer):
+            if _needs_one_blob(layer):
+                _log.warning("%s needs '%s' for its gradient, which will be wrong, as %s writes "
+                             "over it; give the latter a top of its own", reader.where, name,
+                             layer.where)
+            else:
+                before = blob
+                blob = Blob(graph.backend, graph.dtype, (), name, graph.moves)
+                blob.share(before, "diff")
+        graph.blobs[name] = blob
+        tops.append(blob)
     return tops
 
 

@@ -14,7 +14,7 @@ from .schema import MESSAGES
 
 _FIELDS = {field.name: field.number for field in MESSAGES["BlobProto"].DESCRIPTOR.fields}
 _DIMS = [_FIELDS[name] for name in ("num", "channels", "height", "width")]
-_MOST_AXES = 32  # as in Caffe
+MOST_AXES = 32  # of a blob, as in Caffe
 _MOST_PIECES = 1000
 _LONGEST_AXIS = 2**31 - 1
 # NVIDIA's fork writes the numbers as plain bytes, of one of these types.
@@ -135,9 +135,9 @@ class _Axes:
         elif field.number == _FIELDS["shape"] and field.wire == BYTES:
             self.dims = []
             for item in scanner.fields(field.start, field.stop, f"the shape of {what}"):
-                self.dims += scanner.integers(item, f"the shape of {what}", _MOST_AXES)
-                if len(self.dims) > _MOST_AXES:
-                    raise scanner.error(field.start, f"{what} of at most {_MOST_AXES} axes", "more")
+                self.dims += scanner.integers(item, f"the shape of {what}", MOST_AXES)
+                if len(self.dims) > MOST_AXES:
+                    raise scanner.error(field.start, f"{what} of at most {MOST_AXES} axes", "more")
 
     def shape(self, count: int) -> tuple[int, ...]:
         """The shape; of a blob that tells none, ``count`` numbers in a row."""

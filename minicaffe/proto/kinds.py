@@ -14,7 +14,7 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 _KINDS = [
     (re.compile(pattern, re.DOTALL | re.IGNORECASE), kind, hint)
     for pattern, kind, hint in (
-        (rb"\x89HDF\r\n\x1a\n", "an HDF5 file", ""),
+        (re.escape(HDF5), "an HDF5 file", ""),
         (rb"\x89PNG\r\n", "a picture (PNG)", ""),
         (rb"\xff\xd8\xff", "a picture (JPEG)", ""),
         (rb"GIF8[79]a", "a picture (GIF)", ""),

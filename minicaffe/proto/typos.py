@@ -73,11 +73,11 @@ def hint_for_field(name: str, kind: Descriptor, layer_type: str = "") -> str:
         kind: the message it stands in.
         layer_type: if that is a layer, its type, whose own parameters count; "" for all types'.
     """
-    homes = _places(name, kind, layer_type) if kind.name in _LAYERS else []
     if kind.name in _OTHER_FILE:
         other, hint = _OTHER_FILE[kind.name]
         if name in other.DESCRIPTOR.fields_by_name:
             return hint
+    homes = _places(name, kind, layer_type) if kind.name in _LAYERS else []
     if homes:
         return f"it belongs in {' or '.join(f'{home} {{ }}' for home in homes)}"
     meant = _misspelt(name, kind, layer_type)

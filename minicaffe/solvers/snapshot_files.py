@@ -86,7 +86,6 @@ def _read_state(path: str) -> wire.SolverStateFile:
     return state
 
 
-
 @contextmanager
 def naming_a_whole_one(path: str) -> Iterator[None]:
     """Let errors about a snapshot tell from which other one of the training one can go on."""

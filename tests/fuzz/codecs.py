@@ -16,6 +16,8 @@ import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
+from minicaffe.proto import scan
+
 Parts = list[list[bytes]]
 
 
@@ -120,14 +122,8 @@ def _join(parts: Parts) -> bytes:
 # -------------------------------------------------------------------------------------- protobuf
 
 def varint(value: int) -> bytes:
-    """A number as protobuf writes it."""
-    value &= 2**64 - 1
-    made = bytearray()
-    while value > 127:
-        made.append(value & 127 | 128)
-        value >>= 7
-    made.append(value)
-    return bytes(made)
+    """A number as protobuf writes it, one below 0 as its 64 bits."""
+    return scan.varint(value & 2**64 - 1)
 
 
 def _read_varint(data: bytes, at: int) -> tuple[int, int]:
